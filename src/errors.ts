@@ -113,6 +113,12 @@ export class RuntimeCrashError extends FreetumorError {
   readonly exitCode = EXIT.runtime
 }
 
+/** A plug-in ended, did not answer in time, or broke its protocol (docs/plugins.md). Correct the plug-in. */
+export class PluginError extends FreetumorError {
+  readonly code = 'plugin'
+  readonly exitCode = EXIT.runtime
+}
+
 /** A held-out case is among the training cases. Remove the case, or accept the leak in the configuration. */
 export class LeakError extends FreetumorError {
   readonly code = 'leak'

@@ -4,22 +4,20 @@
  *
  * @module freetumor
  */
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import type { Shard } from './curation/datasets/shard.js'
-import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
+import { licencesOf } from './pipeline/checkpoint/licence.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
-import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
-import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
+import type { CheckpointFacts, WeightsLicence } from './pipeline/ports/checkpoint.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
@@ -27,12 +25,9 @@ import { planOnKubernetes, submitToKubernetes } from './pipeline/submit/kubernet
 import { runOnKubernetes } from './pipeline/submit/kubernetes-run.js'
 import { planJob, submitJob } from './pipeline/submit/run.js'
 import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
-import type { Synthesis } from './pipeline/synthesize/dataset.js'
-import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
-import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
-import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
+import { inspectFile } from './runtime/checkpoint.js'
 import { installation } from './runtime/installation.js'
 import { kubectl } from './runtime/kubectl.js'
 import { launchPlanner } from './runtime/launch-plan.js'
@@ -46,8 +41,25 @@ import { openStudio, type Studio } from './studio/server.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
+import { usableProcessors } from './usable-processors.js'
 
-export { auditData, type CallSettings, checkData, mergeShards } from './calls.js'
+export {
+  auditData,
+  type CallSettings,
+  type ConvertSettings,
+  calibrate,
+  checkData,
+  convertCheckpoint,
+  convertDicom,
+  exportDataset,
+  exportModel,
+  labelOrgans,
+  mergeShards,
+  type PredictionSettings,
+  predict,
+  type SynthesizeSettings,
+  synthesize,
+} from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -66,6 +78,7 @@ export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
 export type { Shard } from './curation/datasets/shard.js'
+export type { SegmentRule } from './curation/dicom/segments.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
@@ -96,18 +109,45 @@ export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/datas
 export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
 export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
+export type { ConvertDicomOptions, DicomConversion } from './pipeline/data/convert.js'
+export type { DicomSegment, DicomSeries } from './pipeline/data/dicom-report.js'
+export type { ChoiceOptions } from './pipeline/data/dicom-tasks.js'
 export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
+export type { CalibrateOptions, WrittenCalibration } from './pipeline/evaluate/calibrate.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
+export type { DatasetExport, DatasetFormat, ExportDatasetOptions } from './pipeline/export/dataset.js'
+export type { ExportModelOptions, ModelExport } from './pipeline/export/model.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
+export type {
+  DicomSegCase,
+  DicomSegmentations,
+  DicomSegOptions,
+  PredictionWithSegs,
+  SynthesisWithSegs,
+} from './pipeline/flows/dicom-seg.js'
 export type { Merged, MergedResult } from './pipeline/flows/merge.js'
+export type { OrganLabels } from './pipeline/organs/run.js'
+export type {
+  LabelOrgansOptions,
+  OrganCase,
+  OrganProgress,
+  OrganSource,
+} from './pipeline/organs/settings.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
-export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
+export type {
+  CheckpointFacts,
+  MergingOrder,
+  NetworkFacts,
+  WeightsLicence,
+} from './pipeline/ports/checkpoint.js'
 export type { CaseError, NodePlace } from './pipeline/ports/common.js'
+export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
+export type { PluginSpec } from './pipeline/ports/plugin.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
@@ -134,9 +174,11 @@ export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
+export type { CalibratedThreshold, Calibration, HeldOutTumor, SizesByVolume } from './quality/calibration.js'
 export type { TumorMeasures, Verdict } from './quality/judge.js'
-export type { LedgerLine, SynthesisLine } from './quality/ledger.js'
+export type { LedgerLine, LedgerPlugin, SynthesisLine } from './quality/ledger.js'
 export type {
+  CalibratedPolicy,
   JudgedKind,
   Override as QualityOverride,
   QualityPolicy,
@@ -159,6 +201,7 @@ export type { Kept, SweepRow } from './quality/sweep.js'
 export type { CheckpointFormat, Converted } from './runtime/checkpoint.js'
 export type { DoctorCheck } from './runtime/doctor.js'
 export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
+export type { RuntimeExtra } from './runtime/requirements.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
 export type { KeyParts } from './simulation/random.js'
@@ -188,7 +231,7 @@ export type {
   ScriptStartedEvent,
 } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
-export type { QueuedJob, RunSummary } from './training/run-summary.js'
+export type { QueuedJob, RunSummary, ShardStates } from './training/run-summary.js'
 export type { Validation } from './training/selection.js'
 export type { OrganName, Region } from './volume/labels.js'
 export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'
@@ -240,7 +283,7 @@ export function checkConfig(
 ): Promise<ConfigCheck> {
   const resolved = resolveConfig(config)
   const python = settings.python ?? resolved.runtime.python ?? undefined
-  const workers = Math.min(8, availableParallelism())
+  const workers = Math.min(8, usableProcessors().processors)
   return withContext({ ...settings, python }, (context) =>
     checkTraining(resolved, context, { data: settings.data ?? true, workers }),
   )
@@ -295,33 +338,14 @@ export interface InspectSettings extends CallSettings {
 export async function inspectCheckpoint(
   file: string,
   { config, python, signal, weights }: InspectSettings = {},
-): Promise<CheckpointFacts & { readonly hints: readonly string[] }> {
+): Promise<
+  CheckpointFacts & { readonly licences: readonly WeightsLicence[]; readonly hints: readonly string[] }
+> {
   const resolved = config === undefined ? null : resolveConfig(config)
   const path = await checkpointFile(resolve(file))
   const facts = await inspectFile(path, { python: python ?? resolved?.runtime.python, signal, weights })
-  return { ...facts, hints: checkpointHints(facts, resolved) }
-}
-
-export interface ConvertSettings extends CallSettings {
-  readonly to: CheckpointFormat
-  /** File to write. */
-  readonly out: string
-  /** Patch-merging order of a file that does not state it. */
-  readonly merging?: MergingOrder | undefined
-  /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
-  readonly weights?: string | undefined
-}
-
-/**
- * Write a checkpoint in another format, with its metadata.
- * @throws CheckpointError as `inspectCheckpoint`; UsageError if the order contradicts the file
- */
-export async function convertCheckpoint(
-  file: string,
-  { to, out, merging, weights, python, signal }: ConvertSettings,
-): Promise<Converted> {
-  const path = await checkpointFile(resolve(file))
-  return await convertFile(path, to, out, merging ?? null, { python, signal, weights })
+  const licences = await licencesOf('segmentor', facts)
+  return { ...facts, licences, hints: checkpointHints(facts, resolved) }
 }
 
 /** Start your own torchrun script at once, under supervision. Iterate the launch for its events. */
@@ -339,11 +363,6 @@ export function prepare(
   return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
-/** Segment the scans of a folder and write label maps. */
-export function predict(options: PredictOptions, settings: CallSettings = {}): Promise<Prediction> {
-  return withContext(settings, (context) => predictMasks(options, context))
-}
-
 /** Compare label maps with the labels of the same names. */
 export function evaluate(options: EvaluateOptions, settings: CallSettings = {}): Promise<Evaluation> {
   return withContext(settings, (context) => evaluateMasks(options, context))
@@ -357,39 +376,6 @@ export function openRuntime(
   options: OpenRuntimeOptions & { readonly python?: string | undefined },
 ): Promise<WarmRuntime> {
   return openWarmRuntime(options, torchRuntime({ python: options.python }))
-}
-
-export interface SynthesizeSettings {
-  /** `synthesize`, `simulation` and `quality` describe the tumors; `data` names the host CTs without `images`. */
-  readonly config: ConfigInput | RunConfig
-  /** Folder of the synthetic data set; an interrupted synthesis is resumed. */
-  readonly out: string
-  /** Folder of scans, or a data set of any layout. */
-  readonly images?: string | undefined
-  /** Labels with the names of the scans. Default: those of the data set at `images`. */
-  readonly labels?: string | undefined
-  /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
-  readonly labelMap?: Readonly<Record<string, number>> | undefined
-  readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
-  /** Paint into the hosts of one shard only. */
-  readonly shard?: Shard | undefined
-}
-
-/** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
-export async function synthesize(
-  { config, images, labels, labelMap, ...rest }: SynthesizeSettings,
-  settings: CallSettings = {},
-): Promise<Synthesis> {
-  const resolved = resolveConfig(config)
-  if (images === undefined && labels !== undefined)
-    throw new UsageError('synthesize: labels without images (expected both, or images alone)', {
-      hint: 'pass images, too',
-    })
-  const hosts = images === undefined ? resolved.data : { images, labels, labelMap }
-  const python = settings.python ?? resolved.runtime.python ?? undefined
-  return await withContext({ ...settings, python }, (context) =>
-    synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),
-  )
 }
 
 /** Run the whole method on phantoms, in one folder. */

@@ -36,6 +36,7 @@ const COMMON = [
   'suggestion.ts',
   'system-errors.ts',
   'threads.ts',
+  'usable-processors.ts',
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
@@ -53,9 +54,11 @@ const STAGES = [
   'launch',
   'synthesize',
   'predict',
+  'organs',
   'evaluate',
   'serve',
   'submit',
+  'export',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 
@@ -110,6 +113,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
   'threads.ts': { uses: [] },
+  'usable-processors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
 
@@ -167,7 +171,7 @@ describe('src/', () => {
 
   test('resolves a whole configuration only where it is the one of a user', () => {
     // a stage that trains nothing takes sections of it: config/resolve-sections.ts
-    const places = ['config', 'pipeline/train', 'pipeline/submit', 'pipeline/flows', 'index.ts']
+    const places = ['config', 'pipeline/train', 'pipeline/submit', 'pipeline/flows', 'calls.ts', 'index.ts']
     const resolving = /^(?:import|export)\b[^'";]*\b(?:resolveConfig|defaultsFor)\b[^'";]*\bfrom\b/m
     const found = files.filter(({ text }) => resolving.test(text)).map(({ path }) => path)
     expect(found).toContain('index.ts')
@@ -175,13 +179,14 @@ describe('src/', () => {
   })
 
   test('passes a whole configuration to trainings, their plans and the flows only', () => {
-    // index.ts: its functions take the configuration of a user and pass on the sections of a stage
+    // calls.ts and index.ts: their functions take the configuration of a user and pass on the sections of a stage
     const places = [
       'config',
       'pipeline/plan',
       'pipeline/train',
       'pipeline/submit',
       'pipeline/flows',
+      'calls.ts',
       'index.ts',
     ]
     const taking = files.filter(({ text }) => /[:|]\s*RunConfig\b(?!\[)/.test(text)).map(({ path }) => path)
@@ -262,11 +267,14 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   models: [],
   checkpoints: ['models'],
   data: ['config'],
-  inference: ['models', 'checkpoints', 'data'],
+  inference: ['config', 'models', 'checkpoints', 'data', 'plugins'],
   evaluation: ['data'],
-  synthesis: ['config', 'models', 'checkpoints', 'data', 'inference'],
+  synthesis: ['config', 'models', 'checkpoints', 'data', 'inference', 'plugins'],
   training: ['config', 'models', 'checkpoints', 'data', 'inference', 'evaluation', 'synthesis'],
+  plugins: ['config'],
   case_pool: [],
+  // a process of its own, in an optional part of the runtime
+  dicom: ['bridge'],
   jobs: [
     'config',
     'models',
@@ -276,6 +284,7 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'evaluation',
     'synthesis',
     'training',
+    'plugins',
     'case_pool',
   ],
   bridge: ['generated', 'config'],
@@ -304,13 +313,18 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
   torch: [...COMPUTING, 'bridge', 'doctor', 'pythonia_entry', 'launcher'],
   monai: COMPUTING,
-  numpy: [...COMPUTING, 'bridge'],
+  numpy: [...COMPUTING, 'plugins', 'bridge', 'dicom'],
   scipy: COMPUTING,
   dynamic_network_architectures: COMPUTING,
   einops: COMPUTING,
   safetensors: COMPUTING,
-  nibabel: ['data'],
+  nibabel: ['data', 'dicom'],
+  pydicom: ['dicom'],
+  dcm2niix: ['dicom'],
+  highdicom: ['dicom'],
   zarr: ['data'],
+  numcodecs: ['data'],
+  google_crc32c: ['data'],
   tensorboard: ['training'],
   grpc: ['bridge'],
   zmq: ['bridge'],

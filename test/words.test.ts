@@ -33,7 +33,11 @@ const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
   [/(?<!-)\bstrokes?\b(?![-:])/i, 'tumor'],
   [/\bpieces?\b/i, 'component'],
   [/\bmade (CTs?|volumes?|cases|data)\b/, 'phantom'],
-  [/\bframes\b(?!\.)/i, 'message (ZeroMQ), crop, planned tumor'],
+  // DICOM has frames of reference, and objects with several frames
+  [
+    /(?<!multi-)(?<!(?:DICOM|segmentation|several|states).*)\bframes\b(?!\.| of )/i,
+    'message (ZeroMQ), crop, planned tumor',
+  ],
   [/\bwires?\b/i, 'queue, channel, stream'],
   [/\b(mortal|lives|dies|died|dying|deaths?)\b(?!\.mjs)/i, 'exit, crash, be killed; restart policy'],
   [/\b(meeting|meets?|met)\b/i, 'rendezvous, overlap'],

@@ -15,8 +15,7 @@ from freetumor_runtime.events import Event  # noqa: E402
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="freetumor_runtime")
-    parser.add_argument("--job", required=True)
+    (parser := argparse.ArgumentParser(prog="freetumor_runtime")).add_argument("--job", required=True)
     channels: wiring.Channels | None = None
     try:
         channels, events = begin(config.load_spec(parser.parse_args().job))
@@ -72,8 +71,9 @@ def train(spec: config.TrainingSpec, ranks, crops) -> Iterator[Event]:
     else:
         from freetumor_runtime.jobs.train_segmentation import train_segmentation as job
     from freetumor_runtime.training.nodes import begin_alike
+    from freetumor_runtime.training.step_profile import with_profile
 
-    yield from job(begin_alike(spec, ranks), ranks, crops.source, crops.reports.poll)
+    yield from with_profile(job(begin_alike(spec, ranks), ranks, crops.source, crops.reports.poll), spec, ranks)
 
 
 if __name__ == "__main__":

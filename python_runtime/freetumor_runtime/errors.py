@@ -31,6 +31,12 @@ class CheckpointError(FreetumorError):
     kind = "checkpoint"
 
 
+class PluginError(FreetumorError):
+    """A plug-in ended, did not answer in time, or broke its protocol."""
+
+    kind = "plugin"
+
+
 class Superseded(FreetumorError):
     """Another start has taken the run over; this one writes nothing more."""
 

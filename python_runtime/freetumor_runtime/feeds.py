@@ -9,7 +9,7 @@ from freetumor_runtime.bridge.call_client import CallClient
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
 from freetumor_runtime.data.call_source import CallRefusal, CallResult, PaintCall, SegmentCall
-from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crop_source import CropMeasures, CropVerdict
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round
 from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, feed_pb2
@@ -42,11 +42,14 @@ class CropFeed:
         )
         self._client.send_measures(message)
 
-    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
+    def verdicts(self, step: int) -> dict[tuple[int, int], CropVerdict]:
         started = time.perf_counter()
         message = self._client.verdicts(step)
         self.waited_seconds += time.perf_counter() - started
-        return {(verdict.item, verdict.crop): verdict.accepted for verdict in message.verdicts}
+        return {
+            (one.item, one.crop): CropVerdict(one.accepted, one.next_draw if one.HasField("next_draw") else None)
+            for one in message.verdicts
+        }
 
     def ack(self, step: int) -> None:
         self._client.ack(step)

@@ -63,12 +63,15 @@ class Reports:
     def report(self, event: Event) -> None:
         if self._control is None:
             return
-        if self._board is not None:
+        # a step is reported first: the board imports TensorBoard for the first one
+        if self._board is not None and not isinstance(event, StepDone):
             self._board.record(event)
         if isinstance(event, Acknowledged):
             self._control.ack(event.id, event.step, event.error)
         elif not isinstance(event, Validated):
             self._control.report(_event_message(event))
+        if self._board is not None and isinstance(event, StepDone):
+            self._board.record(event)
 
     def report_failure(self, failure: control_pb2.Failed) -> None:
         """Report why this rank ends, if the control stream is open."""

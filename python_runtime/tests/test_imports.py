@@ -35,6 +35,14 @@ def test_checkpoint_inspection_and_synthesis_do_not_import_monai():
     assert "torch" in found and "monai" not in found
 
 
+@pytest.mark.parametrize("job", ["train_segmentation", "train_synthesis"])
+def test_a_training_reaches_its_first_step_without_monai_and_tensorboard(job):
+    modules = ["feeds", "bridge.feed", "training.board", "training.nodes", f"jobs.{job}"]
+    found = imported([f"freetumor_runtime.{name}" for name in modules])
+    assert "torch" in found
+    assert not {name.split(".")[0] for name in found} & {"monai", "tensorboard", "tensorflow"}
+
+
 def test_no_modules_import_each_other_in_a_circle():
     package = Path(freetumor_runtime.__file__).parent
     modules = {".".join(path.relative_to(package.parent).with_suffix("").parts): path for path in package.rglob("*.py")}

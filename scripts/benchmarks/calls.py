@@ -68,7 +68,7 @@ def processor_ms(path: str, calls: int) -> float:
         segmentPatchVoxels=(96, 96, 96),
         segmentWindows=SlidingWindowsSpec(0.75, "constant", 4),
     )
-    tools = Tools(spec, torch.device("cpu"), None, False, judge, 0)
+    tools = Tools(spec, torch.device("cpu"), None, None, False, judge, 0)
     image_hu = torch.randint(-300, 400, (96, 96, 96), dtype=torch.int16)
     taken = []
     for _ in range(calls):

@@ -247,7 +247,7 @@ def our_prediction(folder: Path) -> tuple[float, str]:
         load_folds(model, torch.device("cpu")),
         model.plans,
         image,
-        np.linalg.norm(affine[:3, :3], axis=0).tolist(),
+        affine,
         mirror_axes=model.folds[0].mirror_axes,
         overlap=0.5,
         device=torch.device("cpu"),

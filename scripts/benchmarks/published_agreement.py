@@ -30,8 +30,8 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config.cases import PredictCase, PredictSpec
-from freetumor_runtime.config.common import BaselineSpec, SlidingWindowsSpec
+from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
+from freetumor_runtime.config.common import SlidingWindowsSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.volumes import load_prepared_image
@@ -158,7 +158,8 @@ def spec_of(out: Path, checkpoint: Path, cases, overlap: float) -> PredictSpec:
     return PredictSpec(
         job="predict",
         directory=str(out),
-        members=(BaselineSpec(str(checkpoint), "legacy"),),
+        members=(PredictMember(str(checkpoint), "legacy", None),),
+        plugin=None,
         device="cpu",
         processesPerNode=1,
         threadsPerProcess=torch.get_num_threads(),
@@ -171,8 +172,10 @@ def spec_of(out: Path, checkpoint: Path, cases, overlap: float) -> PredictSpec:
         cropForeground=True,
         padding="lowerEnd",
         minForeground=0.0,
+        windowChoice="all",
         grid="prepared",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(2, 4, 6),
         organIds=(),

@@ -1,5 +1,13 @@
 import { type ConfigInput, defineConfig } from 'freetumor'
-import { type Arm, type Cell, isJudged, type Plan, repeats, type Stage } from './plan.js'
+import {
+  type Arm,
+  type Cell,
+  isJudged,
+  PAINTED_BY_GENERATOR,
+  type Plan,
+  repeats,
+  type Stage,
+} from './plan.js'
 import { dataSection, type World } from './world.js'
 
 /** Files that a stage needs of earlier ones. */
@@ -27,6 +35,10 @@ export const FROZEN_GENERATOR = [
 /** Sizes of the synthetic tumors of a cell: those of its labelled cases. */
 export interface CellFacts {
   readonly tumorVolumesMl: readonly number[]
+  /** File that the arm `calibrated` needs. */
+  readonly calibration?: string
+  /** Probability with which the arm `random` keeps a tumor. */
+  readonly keptShare?: number
 }
 
 /**
@@ -49,11 +61,11 @@ export function stageConfig(
 
 function startConfig(cell: Cell, plan: Plan, world: World): ConfigInput {
   return defineConfig({
-    ...common(cell, world),
+    ...common(cell, plan, world),
     job: 'segmentation',
     name: 'start',
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), false),
-    networks: { segmentor: SEGMENTOR, baseline: null, generator: null },
+    networks: { segmentor: segmentorOf(plan), baseline: null, generator: null },
     training: { ...SEGMENTOR_TRAINING, task: 'onlylabeled', steps: plan.steps.start },
   })
 }
@@ -66,13 +78,13 @@ function generatorConfig(
   facts: CellFacts,
 ): ConfigInput {
   return defineConfig({
-    ...common(cell, world),
+    ...common(cell, plan, world),
     job: 'synthesis',
     name: 'generator',
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), true),
     simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
-      segmentor: SEGMENTOR,
+      segmentor: segmentorOf(plan),
       baseline: { checkpoint: weights.start },
       generator: { baseChannels: GENERATOR_CHANNELS },
     },
@@ -101,20 +113,20 @@ function armConfig(
   facts: CellFacts,
 ): ConfigInput {
   const withHosts = arm !== 'realOnly'
-  const painter = {
-    trained: weights.generator,
-    trainedUnjudged: weights.generator,
-    untrained: weights.untrainedGenerator,
-  }[arm as string]
+  const painter = PAINTED_BY_GENERATOR.includes(arm)
+    ? weights.generator
+    : arm === 'untrained'
+      ? weights.untrainedGenerator
+      : null
   const judged = isJudged(arm)
   return defineConfig({
-    ...common(cell, world),
+    ...common(cell, plan, world),
     job: 'segmentation',
     name: arm,
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
     simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
-      segmentor: { ...SEGMENTOR, initialWeights: weights.start },
+      segmentor: { ...segmentorOf(plan), initialWeights: weights.start },
       baseline: judged ? { checkpoint: weights.start } : null,
       generator: painter ? { checkpoint: painter, baseChannels: GENERATOR_CHANNELS } : null,
     },
@@ -124,11 +136,16 @@ function armConfig(
       steps: plan.steps.arm,
       learningRate: ARM_RATE,
     },
-    quality: judged ? qualityOf(arm, facts) : { rules: {} },
+    quality: qualityOf(arm, facts),
   })
 }
 
-function qualityOf(arm: Arm, { tumorVolumesMl }: CellFacts): ConfigInput['quality'] {
+function qualityOf(arm: Arm, facts: CellFacts): ConfigInput['quality'] {
+  const { tumorVolumesMl, calibration, keptShare } = facts
+  if (arm === 'published') return { shareSeenThreshold: 0.7 }
+  if (arm === 'calibrated') return { policy: 'calibrated', calibration: calibration! }
+  if (arm === 'random') return { keepProbability: keptShare! }
+  if (!isJudged(arm)) return {}
   return {
     ...QUALITY,
     // more than every voxel of a tumor is never seen: nothing is kept, and hosts stay as they are
@@ -145,13 +162,14 @@ function askedVolumesMl({ tumorVolumesMl }: CellFacts): number[] {
   return tumorVolumesMl.map((ml) => 2 * ml)
 }
 
-function common(cell: Cell, world: World) {
+function common(cell: Cell, plan: Plan, world: World) {
+  const side = plan.sides?.crop
   return {
     seed: cell.seed,
     region: 'abdomen',
     prepare: { cache: world.cache, workers: 1 },
     simulation: TUMORS,
-    sampling: SAMPLING,
+    sampling: side === undefined ? SAMPLING : { ...SAMPLING, patchVoxels: [side, side, side] as const },
     evaluation: { overlap: OVERLAP },
     runtime: { device: 'cpu' },
     report: { pictures: 12 },
@@ -161,7 +179,14 @@ function common(cell: Cell, world: World) {
 /** Window overlap of predictions, also on the test cases. */
 export const OVERLAP = 0.25
 
-const SEGMENTOR = { kind: 'small', featureSize: 16, levels: 3 } as const
+const SMALL = { kind: 'small', featureSize: 16, levels: 3 } as const
+/** A ResEnc of a quarter of nnU-Net's channels: the patch gives it four resolutions. */
+const RESENC = { kind: 'resenc', featureSize: 8 } as const
+
+function segmentorOf({ segmentor }: Plan): typeof SMALL | typeof RESENC {
+  return segmentor === 'resenc' ? RESENC : SMALL
+}
+
 const GENERATOR_CHANNELS = 4
 const TUMORS = { organWeights: { liver: 1 }, texture: { sizeVoxels: [96, 80, 80], count: 2 } } as const
 

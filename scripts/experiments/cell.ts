@@ -1,6 +1,6 @@
 import { access, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { type ConfigInput, evaluate, predict, train } from 'freetumor'
+import { type ConfigInput, type Evaluation, evaluate, predict, train } from 'freetumor'
 import { type CellFacts, OVERLAP, stageConfig, type Weights } from './arms.js'
 import type { CpuClock } from './cpu-clock.js'
 import { type Arm, type Cell, cellName, type Plan, stagesOf } from './plan.js'
@@ -104,21 +104,39 @@ export async function modelOf(run: string): Promise<string> {
   return join(run, 'checkpoints', latest, 'model.pt')
 }
 
-/** Evaluate all arms at once: a case of an arm is a case of its own, so that Python starts once. */
 async function scoreMasks(
   folder: string,
   arms: readonly (Arm | 'start')[],
   world: World,
   signal: AbortSignal,
 ): Promise<CellResult['scores']> {
+  const measured = await evaluateArms(folder, arms, world, signal)
+  return Object.fromEntries(arms.map((arm) => [arm, scoresOf(measured.get(arm)!)]))
+}
+
+/**
+ * Evaluate all arms at once: a case of an arm is a case of its own, so that Python starts once.
+ * @param scored true: lesions are scored by the probabilities of the same prediction
+ */
+export async function evaluateArms(
+  folder: string,
+  arms: readonly (Arm | 'start')[],
+  world: World,
+  signal: AbortSignal,
+  scored = false,
+): Promise<Map<Arm | 'start', Evaluation['cases']>> {
   const cases = await namesIn(world.testLabels)
   const [masks, labels] = [join(folder, 'evaluation', 'masks'), join(folder, 'evaluation', 'labels')]
   await rm(join(folder, 'evaluation'), { recursive: true, force: true })
-  for (const made of [masks, labels]) await mkdir(made, { recursive: true })
+  const scores = join(folder, 'evaluation', 'scores')
+  for (const made of [masks, labels, scores]) await mkdir(made, { recursive: true })
   for (const arm of arms)
     for (const name of cases) {
       await symlink(join(folder, 'masks', arm, name), join(masks, `${arm}__${name}`))
       await symlink(join(world.testLabels, name), join(labels, `${arm}__${name}`))
+      const score = name.replace(/\.nii\.gz$/, '_2.nii.gz')
+      if (scored)
+        await symlink(join(folder, 'masks', arm, 'probabilities', score), join(scores, `${arm}__${score}`))
     }
   const { cases: measured, failed } = await evaluate(
     {
@@ -128,6 +146,7 @@ async function scoreMasks(
       labelIds: [1, 2],
       tumorIds: [2],
       labelMap: { '0': 0, ...LIVER_ONLY },
+      ...(scored ? { scores } : {}),
       pictures: 0,
       workers: 1,
     },
@@ -135,13 +154,11 @@ async function scoreMasks(
   )
   if (failed.length > 0)
     throw new Error(`${failed[0]!.caseId} could not be measured: ${failed[0]!.error.message}`)
-  return Object.fromEntries(
-    arms.map((arm) => [arm, scoresOf(measured.filter(({ caseId }) => caseId.startsWith(`${arm}__`)))]),
-  )
+  return new Map(arms.map((arm) => [arm, measured.filter(({ caseId }) => caseId.startsWith(`${arm}__`))]))
 }
 
 /** Add up the cost of each stage, over all starts of the experiment. */
-async function openCost(folder: string, clock: CpuClock) {
+export async function openCost(folder: string, clock: CpuClock) {
   const file = join(folder, 'cost.json')
   const seconds: Record<string, number> = (await readJson<Record<string, number>>(file)) ?? {}
   return async (stage: string, work: () => Promise<void>): Promise<Readonly<Record<string, number>>> => {
@@ -156,7 +173,7 @@ async function openCost(folder: string, clock: CpuClock) {
   }
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+export async function namesIn(folder: string): Promise<string[]> {
   return (await readdir(folder)).filter((name) => name.endsWith('.nii.gz')).sort()
 }
 

@@ -29,6 +29,7 @@ const HELP = `Do synthetic tumors help where labels are few? Trains all arms on 
   --labelled N,M,...   other numbers of labelled cases
   --arms NAME,...      of ${ARMS.join(', ')}
   --steps A,B,C        of the start, the generator and each arm
+  --segmentor resenc   a small ResEnc instead of the small U-Net
   --test N,M           held-out cases with and without tumors; --test-seed S draws others
   --checks             only the checks of the GAN, of the cells that are there, and the page
   --page               only makes results.json and index.html of what is there
@@ -49,6 +50,7 @@ async function main(): Promise<void> {
       test: { type: 'string' },
       'test-seed': { type: 'string' },
       'real-hosts': { type: 'string' },
+      segmentor: { type: 'string' },
       page: { type: 'boolean', default: false },
       checks: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -140,6 +142,7 @@ function planOf(values: {
   test?: string | undefined
   'test-seed'?: string | undefined
   'real-hosts'?: string | undefined
+  segmentor?: string | undefined
 }): Plan {
   const base = values.full ? FULL_PLAN : DEFAULT_PLAN
   const steps = numbers('steps', values.steps, 3)
@@ -147,6 +150,8 @@ function planOf(values: {
   const arms = values.arms?.split(',') ?? base.arms
   const odd = arms.find((arm) => !(ARMS as readonly string[]).includes(arm))
   if (odd !== undefined) throw new Usage(`--arms: no arm ${odd}; arms are ${ARMS.join(', ')}`)
+  if (values.segmentor !== undefined && values.segmentor !== 'resenc')
+    throw new Usage(`--segmentor: wrong kind (expected resenc, found ${values.segmentor})`)
   return {
     ...base,
     seeds: numbers('seeds', values.seeds) ?? base.seeds,
@@ -156,6 +161,7 @@ function planOf(values: {
     test: test ? { sick: test[0]!, healthy: test[1]! } : base.test,
     testSeed: numbers('test-seed', values['test-seed'], 1)?.[0] ?? base.testSeed,
     ...(values['real-hosts'] === undefined ? {} : { realHosts: true }),
+    ...(values.segmentor === undefined ? {} : { segmentor: values.segmentor }),
   }
 }
 

@@ -1,6 +1,6 @@
-/** The plan of the experiment: its cells, the trainings in each, and their inputs. */
+/** The plans of the experiments: their cells, the trainings in each, and their inputs. */
 
-/** In the order in which they are made; all start from the weights of `start`. */
+/** Arms of few-labels, in the order in which they are made; all start from the weights of `start`. */
 export const ARMS = [
   'realOnly',
   'plainHosts',
@@ -10,11 +10,13 @@ export const ARMS = [
   'trainedUnjudged',
   'untrained',
 ] as const
-export type Arm = (typeof ARMS)[number]
+/** Arms of quality-policy: `random` needs the acceptance rate of `published`. */
+export const POLICY_ARMS = ['realOnly', 'trainedUnjudged', 'published', 'random', 'calibrated'] as const
+export type Arm = (typeof ARMS)[number] | (typeof POLICY_ARMS)[number]
 
 /** Whether the common start judges the arm's tumors. */
 export function isJudged(arm: Arm): boolean {
-  return !['realOnly', 'handCraftedUnjudged', 'trainedUnjudged'].includes(arm)
+  return !['realOnly', 'handCraftedUnjudged', 'trainedUnjudged', 'random'].includes(arm)
 }
 
 export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
@@ -26,6 +28,9 @@ export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
   handCraftedUnjudged: 'hand-crafted, all kept',
   trainedUnjudged: 'trained generator, all kept',
   untrained: 'untrained generator + quality control',
+  published: 'published rule (above 0.7)',
+  random: 'random keeping of the same share',
+  calibrated: 'calibrated thresholds',
 }
 
 export interface Plan {
@@ -38,10 +43,14 @@ export interface Plan {
   readonly steps: { readonly start: number; readonly generator: number; readonly arm: number }
   /** Steps of a discriminator that learns against a generator that does not. */
   readonly discriminatorSteps: number
+  /** Side of the phantoms and of the crops in voxels. Default: 64 and 40. */
+  readonly sides?: { readonly phantom: number; readonly crop: number }
   /** Seed of the held-out cases, which are the same for all. */
   readonly testSeed: number
   /** Real scans are wanted among the hosts. */
   readonly realHosts?: true
+  /** Kind of all segmentors; absent: `small`. */
+  readonly segmentor?: 'resenc'
 }
 
 /**
@@ -98,8 +107,17 @@ export function repeats(
 /** A training of a cell. */
 export type Stage = 'start' | 'generator' | 'untrainedGenerator' | Arm
 
+/** Arms with tumors of the trained generator. */
+export const PAINTED_BY_GENERATOR: readonly Arm[] = [
+  'trained',
+  'trainedUnjudged',
+  'published',
+  'random',
+  'calibrated',
+]
+
 export function stagesOf(plan: Plan): Stage[] {
-  const paintsByGenerator = plan.arms.some((arm) => arm === 'trained' || arm === 'trainedUnjudged')
+  const paintsByGenerator = plan.arms.some((arm) => PAINTED_BY_GENERATOR.includes(arm))
   return [
     'start',
     ...(paintsByGenerator ? (['generator'] as const) : []),

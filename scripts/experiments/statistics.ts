@@ -37,6 +37,50 @@ export function crossedBootstrap(
   }
 }
 
+/** Return the mean of values with its 95 % t interval; they must be independent, such as the means of seeds. */
+export function tInterval(values: readonly number[]): Estimate {
+  const [n, centre] = [values.length, mean(values)]
+  if (n < 2) return { mean: centre, ci: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY], n }
+  const half = tQuantile(1 - TAIL, n - 1) * Math.sqrt(variance(values) / n)
+  return { mean: centre, ci: [centre - half, centre + half], n }
+}
+
+/** Return the quantile of Student's t distribution, for a probability above 0.5. */
+export function tQuantile(probability: number, freedom: number): number {
+  let [low, high] = [0, 1e4]
+  for (let halving = 0; halving < 200; halving++) {
+    const middle = (low + high) / 2
+    if (tDistribution(middle, freedom) < probability) low = middle
+    else high = middle
+  }
+  return (low + high) / 2
+}
+
+/** Return the distribution function of Student's t for whole degrees of freedom, by its finite sum (t at least 0). */
+function tDistribution(t: number, freedom: number): number {
+  const angle = Math.atan(t / Math.sqrt(freedom))
+  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)]
+  const odd = freedom % 2 === 1
+  let term = odd ? cosine : 1
+  let sum = odd && freedom === 1 ? 0 : term
+  for (let k = odd ? 3 : 2; k <= freedom - 2; k += 2) {
+    term *= (cosine ** 2 * (k - 1)) / k
+    sum += term
+  }
+  const inside = odd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum
+  return (1 + inside) / 2
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
+/** Return the unbiased variance. */
+export function variance(values: readonly number[]): number {
+  const centre = mean(values)
+  return values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1)
+}
+
 type Resample = readonly [seeds: readonly number[], cases: readonly number[]]
 
 const known = new Map<string, readonly Resample[]>()

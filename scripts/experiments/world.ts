@@ -13,7 +13,7 @@ export interface World {
   readonly realHosts: string | null
 }
 
-export const SIDE_VOXELS = 64
+const SIDE_VOXELS = 64
 
 /**
  * One organ, the liver: the other organs are there, with confounders, but are background. Ids of the phantoms -> ids of the
@@ -21,12 +21,13 @@ export const SIDE_VOXELS = 64
  */
 export const LIVER_ONLY = { '1': 1, '2': 2, '3': 0, '4': 0, '5': 0, '6': 0 } as const
 
-const HARD = {
-  region: 'abdomen',
-  sizeVoxels: SIDE_VOXELS,
-  difficulty: 'hard',
-  tumorOrgans: ['liver'],
-} as const
+const hard = (plan: Plan) =>
+  ({
+    region: 'abdomen',
+    sizeVoxels: plan.sides?.phantom ?? SIDE_VOXELS,
+    difficulty: 'hard',
+    tumorOrgans: ['liver'],
+  }) as const
 /** Number of the first host: labelled cases of the same seed lie below. */
 const FIRST_HOST = 100
 
@@ -35,7 +36,7 @@ export async function makeWorld(out: string, plan: Plan, realData: string | null
   await once(join(root, 'test'), (folder) =>
     writePhantomDataset({
       out: folder,
-      ...HARD,
+      ...hard(plan),
       cases: plan.test.sick + plan.test.healthy,
       hosts: plan.test.healthy,
       seed: plan.testSeed,
@@ -44,13 +45,13 @@ export async function makeWorld(out: string, plan: Plan, realData: string | null
   for (const seed of plan.seeds) {
     const most = Math.max(...plan.labelled)
     await once(labelledFolder(root, seed), (folder) =>
-      writePhantomDataset({ out: folder, ...HARD, cases: most, seed }),
+      writePhantomDataset({ out: folder, ...hard(plan), cases: most, seed }),
     )
     for (const count of plan.labelled) await writeFirstOf(labelledFolder(root, seed), count)
     await once(join(root, hostFolder(seed)), (folder) =>
       writePhantomDataset({
         out: folder,
-        ...HARD,
+        ...hard(plan),
         cases: plan.hosts,
         hosts: plan.hosts,
         seed,

@@ -12,18 +12,14 @@
  * with another code than docs/cluster.md states.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseAllDocuments } from 'yaml'
+import { cli, python, randomOf } from './campaign.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const cli = join(root, 'dist/cli/main.js')
-const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
 const { values } = parseArgs({
   options: {
     preemptions: { type: 'string', default: '3' },
@@ -53,9 +49,7 @@ process.on('exit', () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 const strikes = [
   ...Array.from({ length: Number(values.preemptions) }, (_, at) => ({

@@ -11,14 +11,11 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { cli, python, randomOf, root } from './campaign.mjs'
 import { runKilled } from './killed.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const cli = join(root, 'dist/cli/main.js')
-const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
 const { values } = parseArgs({
   options: {
     cases: { type: 'string', default: '24' },
@@ -27,9 +24,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '0' },
   },
 })
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-predictions-'))
 try {

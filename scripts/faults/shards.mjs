@@ -14,13 +14,10 @@ import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
+import { cli, python, randomOf, root } from './campaign.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const cli = join(root, 'dist/cli/main.js')
-const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
 const { values } = parseArgs({
   options: {
     commands: { type: 'string', default: 'prepare,synthesize' },
@@ -33,9 +30,7 @@ const { values } = parseArgs({
   },
 })
 const [count, kills] = [Number(values.shards), Number(values.kills)]
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-shards-'))
 const report = {

@@ -1,24 +1,23 @@
 #!/usr/bin/env node
 /**
  * Check trainings as jobs of a real Slurm with two nodes on this machine (root, packages slurm-wlm and munge): preemption,
- * time limit, a lost node, a lost slurmd, scancel, an error of the configuration, and the time that a submission adds.
+ * time limit, a lost node, a lost slurmd, a second trainer, scancel, an error of the configuration, and the time that a
+ * submission adds.
  *
- *     npm run build && node scripts/faults/slurm.mjs [--only preempt,limit,node,slurmd,cancel,config,overhead] [--ranks 2]
+ *     npm run build && node scripts/faults/slurm.mjs [--only preempt,limit,node,slurmd,second,cancel,config,overhead] [--ranks 2]
  *
  * Every training has the items of one uninterrupted training, and each loss must be bit-identical to it. Prints a line of JSON
  * for each part; exit code 1 if one fails.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { cli, python } from './campaign.mjs'
 import { startSlurm, whatSlurmLacks } from './slurm-cluster.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const cli = join(root, 'dist/cli/main.js')
-const PARTS = ['preempt', 'limit', 'node', 'slurmd', 'cancel', 'config', 'overhead']
+const PARTS = ['preempt', 'limit', 'node', 'slurmd', 'second', 'cancel', 'config', 'overhead']
 const { values } = parseArgs({
   options: { only: { type: 'string', default: PARTS.join(',') }, ranks: { type: 'string', default: '2' } },
 })
@@ -27,7 +26,7 @@ const KILL_WAIT_SECONDS = 30
 const INTERVAL = 10
 const STEPS = 60
 /** Longer than Slurm needs to find that a node is lost. */
-const LONG_STEPS = 20_000
+const LONG_STEPS = 100_000
 
 const lacking = whatSlurmLacks()
 if (lacking !== null) {
@@ -40,7 +39,7 @@ const nodes = parted.includes('slurmd') ? 3 : 2
 const cluster = await startSlurm({ nodes, graceSeconds: GRACE_SECONDS, killWaitSeconds: KILL_WAIT_SECONDS })
 const env = {
   ...cluster.env,
-  FREETUMOR_PYTHON: process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python'),
+  FREETUMOR_PYTHON: python,
 }
 let failed = false
 for (const signal of ['SIGINT', 'SIGTERM'])
@@ -124,6 +123,17 @@ async function uninterrupted() {
   return reference
 }
 const identical = async (run) => JSON.stringify(losses(run)) === JSON.stringify(await uninterrupted())
+/** Compare the losses of a run with those of an uninterrupted job of the same settings, which is stopped after as many steps. */
+async function identicalToLong(run, steps, more) {
+  const own = losses(run)
+  const alone = submit(`${basename(run.directory)}-uninterrupted`, steps, more)
+  await trained(alone, own.length)
+  freetumor('runs', 'stop', alone.directory)
+  await until('the end', () => ended(alone))
+  return JSON.stringify(losses(alone).slice(0, own.length)) === JSON.stringify(own)
+}
+const owners = (run) =>
+  events(run).flatMap((one) => (one.type === 'started' ? [{ run: one.run, step: one.step }] : []))
 
 const parts = {
   /** Preempted three times by a job of a higher partition. */
@@ -159,32 +169,36 @@ const parts = {
       identical: await identical(run),
     }
   },
-  /** The time limit is reached once; S = 45 s before it. */
+  /** The time limit of 3 minutes is reached once; S = 45 s before it. */
   async limit() {
-    const run = submit('limited', 100_000, [
-      'cluster.timeHours=0.0667',
+    const more = [
+      'cluster.timeHours=0.05',
       'cluster.slurm.stopSeconds=45',
       'training.validateEverySteps=null',
       'training.validateEveryEpochs=null',
-    ])
+    ]
+    const run = submit('limited', LONG_STEPS, more)
     await until('the requeue', async () => (await restarts(run)) > 0, 300)
     const { step, reason } = exitOf(run)
-    const before = losses(run)
     await until('the next start', async () => (await state(run)) === 'RUNNING')
-    await trained(run, step + 2)
+    await trained(run, step + 20)
     const stopped = freetumor('runs', 'stop', run.directory, '--output', 'json')
     await until('the stop', () => ended(run))
-    const after = losses(run)
+    const steps = losses(run).length
+    // without a time limit
+    const same = await identicalToLong(run, LONG_STEPS, more.slice(2))
     return {
       ok:
+        same &&
         starts(run)[0]?.requeued === true &&
-        after.length > before.length &&
-        starts(run).at(-1)?.requeued === false,
+        starts(run).at(-1)?.requeued === false &&
+        owners(run).length === 2 &&
+        owners(run)[1].step === step,
+      identical: same,
       stopSeconds: 45,
       savedStep: step,
       reason,
-      steps: after.length,
-      contiguous: after.every(([at], index) => at === index),
+      steps,
       stop: stopped.code,
       starts: starts(run),
     }
@@ -217,21 +231,55 @@ const parts = {
     await trained(run, step + 20)
     freetumor('runs', 'stop', run.directory)
     await until('the end', () => ended(run), 600)
-    const owners = events(run)
-      .filter(({ type }) => type === 'started')
-      .map((one) => [one.run, one.step])
-    const own = losses(run)
-    const alone = submit('slurmd-alone', LONG_STEPS)
-    await trained(alone, own.length)
-    freetumor('runs', 'stop', alone.directory)
-    await until('the end', () => ended(alone))
-    const same = JSON.stringify(losses(alone).slice(0, own.length)) === JSON.stringify(own)
+    const same = await identicalToLong(run, LONG_STEPS)
     return {
-      ok: same && owners.length >= 2,
+      ok: same && owners(run).length >= 2,
       identical: same,
-      steps: own.length,
-      owners,
+      steps: losses(run).length,
+      owners: owners(run),
       restarts: await restarts(run),
+      starts: starts(run),
+    }
+  },
+  /**
+   * Only slurmd of the only node is killed: the whole training continues. The second start of the job must wait for it, and a
+   * trainer that does not wait must be refused, until the first training has ended.
+   */
+  async second() {
+    const one = ['cluster.nodes=1']
+    const run = submit('second-trainer', LONG_STEPS, one)
+    await trained(run, 13)
+    const node = (await cluster.job(run.id)).NodeList
+    await cluster.killSlurmd(node)
+    await until('the requeue', async () => (await restarts(run)) > 0, 300)
+    await until('the second start', async () => (await state(run)) === 'RUNNING')
+    const log = join(run.directory, 'logs', `slurm-${run.id}`, 'restart-1/work.node-0.log')
+    const refusal = /is being trained by process \d+ on host/
+    await until('the second start waits', () => existsSync(log) && refusal.test(readFileSync(log, 'utf8')))
+    const before = lastStep(run)
+    const direct = freetumor('train', '--resume', run.directory)
+    await trained(run, before + 20)
+    const during = owners(run)
+    // ends the first training; the second start then resumes
+    freetumor('runs', 'stop', run.directory)
+    await until('the second training', () => owners(run).length > 1)
+    const step = owners(run)[1].step
+    await trained(run, step + 20)
+    freetumor('runs', 'stop', run.directory)
+    await until('the end', () => ended(run), 600)
+    const same = await identicalToLong(run, LONG_STEPS, one)
+    cluster.startNode(node)
+    return {
+      ok: same && during.length === 1 && direct.code === 2 && refusal.test(direct.err),
+      identical: same,
+      lostNode: node,
+      waited: readFileSync(log, 'utf8')
+        .split('\n')
+        .find((line) => refusal.test(line)),
+      direct: { code: direct.code, message: direct.err.split('\n')[0] },
+      stepsOfTheFirstWhileTheSecondWaited: step - before,
+      owners: owners(run),
+      steps: losses(run).length,
       starts: starts(run),
     }
   },

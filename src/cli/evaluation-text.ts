@@ -51,6 +51,7 @@ function lesionRows(lesions: LesionSummary): Row[] {
     ),
     ['false-positive volume (ml)', lesions.falsePositiveVolumeMl],
     ['false positives', lesions.falsePositiveCount],
+    ['healthy, lesion-free rate', lesions.healthy.lesionFree ?? null],
     ['healthy, FP volume (ml)', lesions.healthy.falsePositiveVolumeMl],
     ['healthy, false positives', lesions.healthy.falsePositiveCount],
     ['patients, sensitivity', lesions.patientSensitivity],

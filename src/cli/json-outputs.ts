@@ -2,19 +2,28 @@ import type { ExplainedKey } from '../config/explain.js'
 import type { CheckReport } from '../curation/check/run.js'
 import type { FoldPlan } from '../curation/split/run.js'
 import type { DataAudit } from '../pipeline/data/audit.js'
+import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
+import type { WrittenCalibration } from '../pipeline/evaluate/calibrate.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
+import type { DatasetExport } from '../pipeline/export/dataset.js'
+import type { ModelExport } from '../pipeline/export/model.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
+import type { DicomPrediction, DicomSynthesis } from '../pipeline/flows/dicom-chain.js'
+import type { PredictionWithSegs, SynthesisWithSegs } from '../pipeline/flows/dicom-seg.js'
 import type { Merged } from '../pipeline/flows/merge.js'
+import type { OrganLabels } from '../pipeline/organs/run.js'
+import type { OrganProgress } from '../pipeline/organs/settings.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
-import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
-import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
+import type { CheckpointFacts, WeightsLicence } from '../pipeline/ports/checkpoint.js'
+import type { PluginCheck } from '../pipeline/ports/plugin.js'
+import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
+import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
-import type { Synthesis } from '../pipeline/synthesize/dataset.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
 import type { ConfigCheck } from '../pipeline/train/check.js'
@@ -34,13 +43,20 @@ export const SCHEMA_VERSION = 1
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
   '--help': CommandTree
+  calibrate: WrittenCalibration
   'checkpoint convert': Converted
-  'checkpoint inspect': CheckpointFacts & { readonly hints: readonly string[]; readonly probe?: ProbeResult }
+  'checkpoint inspect': CheckpointFacts & {
+    readonly licences: readonly WeightsLicence[]
+    readonly hints: readonly string[]
+    readonly probe?: ProbeResult
+  }
+  'checkpoint licence': { readonly file: string }
   'config check': ConfigCheck & { readonly file: string; readonly job: string; readonly region: Region }
   'config explain': Omit<ExplainedKey, 'defaultText'>
   'config explain (no key)': { readonly keys: ExplainedKey['keys'] }
   'data audit': DataAudit
   'data check': CheckReport
+  'data convert': DicomConversion
   'data import': DataImport
   'data remap': RemappedFile
   'data split': Pick<FoldPlan, 'table' | 'patients' | 'warnings'> & {
@@ -51,13 +67,16 @@ export interface JsonOutputs {
   demo: DemoResult
   doctor: DoctorReport
   evaluate: Evaluation
+  export: ModelExport | DatasetExport
   init: { readonly file: string }
   launch: LaunchResult
   merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
+  organs: OrganLabels
   /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
   plan: RunPlan & { readonly script: string | null }
-  predict: Prediction
+  'plugin check': PluginCheck
+  predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
   report: { readonly reports: readonly string[] }
@@ -70,10 +89,10 @@ export interface JsonOutputs {
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
   submit: SubmittedJob
-  'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
+  'submit --array': SubmittedArrayJobs | (SubmittedJob & { readonly merge: SubmittedJob })
   'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
-  synthesize: Synthesis
+  synthesize: SynthesisWithSegs & Partial<DicomSynthesis>
   train: RunResult
   'train --detach': { readonly directory: string; readonly pid: number }
 }
@@ -81,6 +100,7 @@ export interface JsonOutputs {
 /** Lines that commands print with `--output ndjson`. */
 export interface JsonLines {
   launch: LaunchEvent
+  organs: OrganProgress
   predict: PredictProgress['case']
   'runs attach': RunEvent
   synthesize: SynthesisProgress

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-import { COMMANDS } from './commands/all.js'
+import { commandsFor } from './commands/all.js'
 import { processIo } from './process-io.js'
 import { runProgram } from './program.js'
 
-process.exitCode = await runProgram(COMMANDS, process.argv.slice(2), processIo())
+const argv = process.argv.slice(2)
+process.exitCode = await runProgram(await commandsFor(argv), argv, processIo())

@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js'
+import { rangesOf } from './ranges.js'
 
 export interface ArrayWish {
   /** Number of cases. */
@@ -7,6 +8,8 @@ export interface ArrayWish {
   readonly shards: number
   /** Largest number of tasks that run at the same time (`%` of `--array`). Default: no limit. */
   readonly atOnce?: number | null | undefined
+  /** Shards to run, increasing. Default: all. */
+  readonly only?: readonly number[] | undefined
 }
 
 /** Limits of the scheduler. */
@@ -35,33 +38,40 @@ export interface ArrayPlan {
   readonly slices: readonly ArraySlice[]
 }
 
-/** Jobs of a wave besides its tasks: the one that merges, or submits the next wave. */
-const FINAL_JOBS = 1
+/** Jobs in the queue besides the tasks of a single wave: the merge. */
+const BESIDES_ALL = 1
+/** Jobs besides the tasks of one of several waves: the job that submits it, and the one that follows it. */
+const BESIDES_WAVE = 2
 
 /**
  * Split a command over cases into shards and job arrays within the limits of a scheduler. Shards are never empty.
  * @throws UsageError if there is no case, or the limits allow no task
  */
-export function planArray({ cases, shards, atOnce }: ArrayWish, limits: ArrayLimits): ArrayPlan {
+export function planArray({ cases, shards, atOnce, only }: ArrayWish, limits: ArrayLimits): ArrayPlan {
   refuseBelowOne('--array', shards)
   refuseBelowOne('--at-once', atOnce ?? 1)
   if (cases < 1) throw new UsageError('--array: no case to share', { hint: 'check the data sets' })
-  const perWave = limits.maxSubmitJobs === null ? Number.POSITIVE_INFINITY : limits.maxSubmitJobs - FINAL_JOBS
-  const perSlice = Math.min(limits.maxArraySize - 1, perWave)
-  if (perSlice < 1)
+  const count = Math.min(shards, cases)
+  const selected = only ?? Array.from({ length: count }, (_, at) => at + 1)
+  const { maxArraySize, maxSubmitJobs } = limits
+  const most = maxSubmitJobs ?? Number.POSITIVE_INFINITY
+  const perWave = selected.length + BESIDES_ALL <= most ? selected.length : most - BESIDES_WAVE
+  if (maxArraySize < 2 || perWave < 1)
     throw new UsageError(
-      `--array: the scheduler accepts no task (MaxArraySize ${limits.maxArraySize}, ${limits.maxSubmitJobs ?? 'any number of'} more jobs)`,
+      `--array: the scheduler accepts no task (MaxArraySize ${maxArraySize}, ${maxSubmitJobs ?? 'any number of'} more jobs)`,
       { hint: 'wait until queued jobs end, or submit without --array' },
     )
-  const count = Math.min(shards, cases)
   const slices: ArraySlice[] = []
-  let [wave, inWave] = [0, 0]
-  for (let offset = 0; offset < count; offset += slices.at(-1)!.tasks) {
+  let [at, wave, inWave] = [0, 0, 0]
+  while (at < selected.length) {
     if (inWave >= perWave) [wave, inWave] = [wave + 1, 0]
-    const tasks = Math.min(perSlice, perWave - inWave, count - offset)
-    inWave += tasks
+    const offset = selected[at]! - 1
+    const fitting = selected.slice(at, at + perWave - inWave).filter((one) => one - offset < maxArraySize)
+    const tasks = fitting.length
     const limit = atOnce == null || atOnce >= tasks ? '' : `%${atOnce}`
-    slices.push({ array: `1-${tasks}${limit}`, offset, tasks, wave })
+    slices.push({ array: `${rangesOf(fitting.map((one) => one - offset))}${limit}`, offset, tasks, wave })
+    at += tasks
+    inWave += tasks
   }
   return { shards: count, casesPerShard: Math.ceil(cases / count), slices }
 }

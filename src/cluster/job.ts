@@ -86,11 +86,13 @@ export function ranksOnCluster({
 export function nodeResources(config: Submitted): NodeResources {
   const { runtime, sampling, cluster } = config
   const ranks = ranksOnCluster(config).processesPerNode
+  // `auto` uses the cores that the job gets, so it requests one for each rank
+  const threads = runtime.threadsPerProcess === 'auto' ? 1 : runtime.threadsPerProcess
   return {
     ranks,
     gpus: cluster.gpusPerNode ?? (runtime.device === 'cpu' ? 0 : ranks),
     // one core for TypeScript and its sockets
-    cpus: cluster.cpusPerNode ?? ranks * runtime.threadsPerProcess + sampling.workers + 1,
+    cpus: cluster.cpusPerNode ?? ranks * threads + sampling.workers + 1,
     memoryGB: cluster.memoryGB,
   }
 }

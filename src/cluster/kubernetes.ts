@@ -30,10 +30,13 @@ export function kubernetesJob(job: ClusterJob, options: KubernetesOptions = {}):
   const suffix = work.kind === 'command' ? `-${work.argv[0]}` : ''
   const name = `${kubernetesName(job.name, job.directory)}${suffix}`
   const pod = { metadata: { labels: labelsOf(name) }, spec: podSpec(job, name) }
-  const start = configMap(job, name, options)
-  if (work.kind === 'training' || work.kind === 'script')
-    return { name, kind: 'trainjob', objects: [start, trainingRuntime(job, name, pod), trainJob(job, name)] }
-  return { name, kind: 'job', objects: [start, plainJob(job, name, pod, options)] }
+  const isTogether = work.kind === 'training' || work.kind === 'script'
+  const kind = isTogether ? 'trainjob' : 'job'
+  const start = configMap(job, name, `${kind}/${name}`, options)
+  const objects = isTogether
+    ? [trainingRuntime(job, name, pod), trainJob(job, name)]
+    : [plainJob(job, name, pod, options)]
+  return { name, kind, objects: [start, ...objects] }
 }
 
 /** Texts that need no quotes in YAML 1.1. */
@@ -87,8 +90,13 @@ function queueLabel({ cluster: { kubernetes } }: ClusterJob): Record<string, str
 /** The largest configuration file that freetumor reads; a ConfigMap holds 1 MiB. */
 const MOST_CONFIG_BYTES = 256 * 1024
 
-function configMap(job: ClusterJob, name: string, { config }: KubernetesOptions): KubernetesObject {
-  const script = startScript(job)
+function configMap(
+  job: ClusterJob,
+  name: string,
+  id: string,
+  { config }: KubernetesOptions,
+): KubernetesObject {
+  const script = startScript(job, id)
   const bytes = Buffer.byteLength(config ?? '')
   if (bytes > MOST_CONFIG_BYTES)
     throw new ConfigError(

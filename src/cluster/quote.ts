@@ -25,3 +25,31 @@ export function refuseControl(text: string, where: string): void {
       { hint: 'remove line breaks and control characters' },
     )
 }
+
+/** Refuse a line of a shell script, or of options of sbatch, that continues in the next one. @throws ConfigError */
+export function refuseUnclosed(text: string, where: string): void {
+  const missing = closingOf(text.replace(/^#SBATCH/, ''))
+  if (missing !== null)
+    throw new ConfigError(`${where}: incomplete line (expected ${missing} at its end, found ${text})`, {
+      hint: 'complete the line, or move it to a file and write `source FILE`',
+    })
+}
+
+/** Return what closes the innermost open quote of a line, and `no \` for a line break that is escaped; null if none is open. */
+function closingOf(text: string): string | null {
+  const open: string[] = []
+  for (let at = 0; at < text.length; at++) {
+    const [one, top] = [text[at]!, open.at(-1)]
+    if (top === "'") {
+      if (one === top) open.pop()
+    } else if (one === '\\') {
+      if (++at === text.length) return 'no \\'
+    } else if (one === top) open.pop()
+    else if (one === '"' || one === '`' || (one === "'" && top !== '"')) open.push(one)
+    else if (one === '$' && text[at + 1] === '(') {
+      open.push(')')
+      at++
+    } else if (one === '#' && top !== '"' && /(^|[\s;(])$/.test(text.slice(0, at))) break
+  }
+  return open.at(-1) ?? null
+}

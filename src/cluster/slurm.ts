@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js'
-import { HISTORY_FILE, SUBMISSION_FOLDER } from './folders.js'
+import { HISTORY_FILE, JOBS_FILE, SUBMISSION_FOLDER } from './folders.js'
 import { type ClusterJob, type NodeReferences, nodeCommand, preflightCommand } from './job.js'
-import { refuseControl, shellWord } from './quote.js'
+import { refuseControl, refuseUnclosed, shellWord } from './quote.js'
 
 function referencesOf({ work }: ClusterJob): NodeReferences {
   const offset = work.kind === 'array' ? work.offset : 0
@@ -29,6 +29,68 @@ export function sbatchScript(job: ClusterJob): string {
   ]
   return `${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`
 }
+
+/** Jobs that a job submits: the tasks of a wave, and the job after them. */
+export interface NextWave {
+  readonly tasks: readonly string[]
+  /** True if only one of these arrays may run at a time. */
+  readonly inTurn: boolean
+  readonly following: string
+}
+
+/**
+ * Return the script of the job that submits the next wave of an array. All scripts are in `submission/`.
+ * @param job that of the merge, whose resources are enough
+ */
+export function waveScript(job: ClusterJob, { tasks, inTurn, following }: NextWave): string {
+  const lines = [
+    '#!/bin/bash',
+    '# Written by freetumor. docs/cluster.md explains it.',
+    ...directives({ ...job, node: { ...job.node, cpus: 1, memoryGB: null } }),
+    '',
+    'set -u',
+    `run=${shellWord(job.directory, 'run directory')}`,
+    `folder=$run/${SUBMISSION_FOLDER}`,
+    `jobs=$folder/${JOBS_FILE}`,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
+    'restart=${SLURM_RESTART_COUNT:-0}',
+    ...SUBMIT,
+    '',
+    'ids=',
+    'code=0',
+    ...tasks.map((script) => {
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
+      const order = inTurn ? ' ${ids:+"--dependency=afterany$ids"}' : ''
+      return `[ "$code" -ne 0 ] || { submit ${script}${order} && ids=$ids:$id; } || code=4`
+    }),
+    `[ "$code" -ne 0 ] || submit ${following} "--dependency=afterany$ids" || code=4`,
+    historyLine(job),
+    'exit "$code"',
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** A requeued job submits no script twice. A limit of jobs that others have reached passes by. */
+const SUBMIT = [
+  '# submit SCRIPT OPTION...: submit a script unless it was, and set id',
+  'submit() {',
+  `  id=$(sed -n 's/.*"job":"\\([0-9]*\\)","script":"'"$1"'".*/\\1/p' "$jobs" | tail -n 1)`,
+  '  [ -z "$id" ] || return 0',
+  '  for attempt in $(seq 60); do',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
+  '    if id=$(sbatch --parsable "${@:2}" "$folder/$1" 2> "$folder/sbatch.log"); then',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
+  '      id=${id%%;*}',
+  `      printf '{"job":"%s","script":"%s"}\\n' "$id" "$1" >> "$jobs"`,
+  '      return 0',
+  '    fi',
+  '    cat "$folder/sbatch.log" >&2',
+  '    grep -qiE "limit|temporar|unavailable|try again" "$folder/sbatch.log" || return 1',
+  '    sleep 60',
+  '  done',
+  '  return 1',
+  '}',
+]
 
 /** Variables of the submitter's shell that the job gets. */
 const EXPORTED = ['HOME', 'LANG', 'LOGNAME', 'PATH', 'SHELL', 'USER']
@@ -61,8 +123,14 @@ function directives(job: ClusterJob): string[] {
   ]
   const own = values.flatMap(([name, value]) => (value === null ? [] : [directive(name, `${value}`)]))
   const extra = slurm.extraLines.filter((line) => line.startsWith('#SBATCH'))
-  for (const line of extra) refuseControl(line, 'cluster.slurm.extraLines')
+  for (const line of extra) refuseIncomplete(line)
   return [...own, '#SBATCH --requeue', ...extra]
+}
+
+/** Refuse a line that could take in those after it. */
+function refuseIncomplete(line: string): void {
+  refuseControl(line, 'cluster.slurm.extraLines')
+  refuseUnclosed(line, 'cluster.slurm.extraLines')
 }
 
 /** Return a line of options. `sbatch` splits it at spaces and reads quotes and backslashes as a shell does. */
@@ -100,7 +168,7 @@ function preparation(job: ClusterJob): string[] {
     })
   const environment = { ...(python === null ? {} : { FREETUMOR_PYTHON: python }), ...cluster.environment }
   const lines = cluster.slurm.extraLines.filter((line) => !line.startsWith('#SBATCH'))
-  for (const line of lines) refuseControl(line, 'cluster.slurm.extraLines')
+  for (const line of lines) refuseIncomplete(line)
   const file = cluster.environmentFile
   return [
     'set -u',
@@ -193,7 +261,8 @@ function nodeStep(name: 'check' | 'work', command: string): string[] {
   ]
 }
 
-function conclusion({ work, cluster }: ClusterJob, isChecked: boolean): string[] {
+function conclusion(job: ClusterJob, isChecked: boolean): string[] {
+  const { work, cluster } = job
   return [
     'code=0',
     ...(isChecked ? ['run_step check "$check" || code=$?'] : []),
@@ -217,9 +286,19 @@ function conclusion({ work, cluster }: ClusterJob, isChecked: boolean): string[]
     '  # Slurm lost this node and has requeued the job already',
     '  *) requeued=true ;;',
     'esac',
-    `printf '{"job":"%s","restart":%s,"exitCode":%s,"requeued":%s,"time":"%s"}\\n' \\`,
-    `  "${work.kind === 'array' ? '$SLURM_ARRAY_JOB_ID-$SLURM_ARRAY_TASK_ID' : '$SLURM_JOB_ID'}" "$restart" "$code" "$requeued" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
+    historyLine(job),
     '[ "$requeue" = false ] || scontrol requeue "$SLURM_JOB_ID"',
     'exit "$code"',
   ]
+}
+
+/** Return the command that records the end of a start; a task of an array states its shard. */
+function historyLine({ work }: ClusterJob): string {
+  const isArray = work.kind === 'array'
+  const id = isArray ? '$SLURM_ARRAY_JOB_ID' : '$SLURM_JOB_ID'
+  const shard = isArray ? `,"shard":'"$((SLURM_ARRAY_TASK_ID + ${work.offset}))"'` : ''
+  return [
+    `printf '{"job":"%s","restart":%s,"exitCode":%s,"requeued":%s,"time":"%s"${shard}}\\n' \\`,
+    `  "${id}" "$restart" "$code" "\${requeued:-false}" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
+  ].join('\n')
 }

@@ -1,4 +1,4 @@
-import { REQUESTS_FOLDER } from './folders.js'
+import { REQUESTS_FOLDER, SUBMISSION_FILE } from './folders.js'
 import { type ClusterJob, type NodeReferences, nodeCommand } from './job.js'
 import { shellWord } from './quote.js'
 
@@ -16,8 +16,9 @@ const REFERENCES: NodeReferences = {
 /**
  * Return the shell script of a container. As process 1, it passes stop signals on to freetumor, and turns the exit code of
  * a preempted run into `PREEMPTED`.
+ * @param id kind and name of the job as kubectl takes it
  */
-export function startScript(job: ClusterJob): string {
+export function startScript(job: ClusterJob, id: string): string {
   // the container is the image: no other container program starts in it
   const inside = { ...job, cluster: { ...job.cluster, image: null } }
   const { kind } = job.work
@@ -30,7 +31,9 @@ export function startScript(job: ClusterJob): string {
     HEAD,
     `run=${shellWord(job.directory, 'run directory')}`,
     // `freetumor runs` of another machine that mounts the folder controls the run through files in it
-    ...(kind === 'training' ? [`mkdir -p "$run" && mkdir -p -m 700 "$run/${REQUESTS_FOLDER}"`] : []),
+    ...(kind === 'training'
+      ? [`mkdir -p "$run" && mkdir -p -m 700 "$run/${REQUESTS_FOLDER}"`, ...record(job, id)]
+      : []),
     ...(kind === 'script' ? ['started=$(date -u +%Y%m%dT%H%M%SZ)'] : []),
     // signals reach freetumor itself, because `exec` replaces the shell of a step
     ...steps.map(([name, command]) => `${name}() { exec ${command}; }`),
@@ -40,6 +43,15 @@ export function startScript(job: ClusterJob): string {
     conclusion(job),
   ]
   return `${parts.flat().join('\n')}\n`
+}
+
+/** `freetumor runs` of a machine that mounts the folder names the job. A record that cannot be written stops no training. */
+function record({ name, cluster, nodes }: ClusterJob, id: string): string[] {
+  const { namespace } = cluster.kubernetes
+  const file = `"$run/${SUBMISSION_FILE}"`
+  const text = shellWord(JSON.stringify({ scheduler: 'kubernetes', id, name, namespace }), 'run name')
+  const keeps = nodes === 1 ? '' : '[ "$PET_NODE_RANK" -ne 0 ] || '
+  return [`${keeps}{ printf '%s\\n' ${text} > ${file}.tmp && mv ${file}.tmp ${file}; }`]
 }
 
 /**

@@ -2,6 +2,7 @@ import { ConfigError } from '../errors.js'
 import { paintsTumors } from './jobs.js'
 import { networkStages, sideMultiples } from './network-stages.js'
 import type { RunConfig } from './schema.js'
+import type { PluginSettings } from './sections/networks.js'
 import type { DeepReadonly } from './types.js'
 
 type Fail = (message: string, hint: string) => never
@@ -23,16 +24,23 @@ export function checkTogether(config: RunConfig, name: string): void {
       fail('networks.baseline: missing (expected for job synthesis)', 'set networks.baseline.checkpoint')
     if (networks.generator === null)
       fail('networks.generator: missing (expected for job synthesis)', 'remove generator: null')
+    for (const network of ['baseline', 'generator'] as const)
+      if (networks[network]?.plugin)
+        fail(
+          `networks.${network}.plugin: not possible in job synthesis, which needs gradients`,
+          'name weights with checkpoint or trainFrom',
+        )
   }
   const needsTumors = paintsTumors(config)
   if (needsTumors) checkTumors(config, fail)
+  if (job === 'segmentation' && needsTumors) checkPolicy(config, fail)
   if (training.task === 'onlylabeled') return
   if (needsTumors) checkSource('baseline', networks.baseline, fail)
   if (job !== 'synthesis') checkSource('generator', networks.generator, fail)
 }
 
 /** The keys that a stage needs to paint tumors with finished networks. */
-type PaintingSections = Pick<RunConfig, 'prepare' | 'simulation'> & {
+type PaintingSections = Pick<RunConfig, 'prepare' | 'simulation' | 'quality'> & {
   readonly sampling: Pick<RunConfig['sampling'], 'patchVoxels'>
   readonly networks: Pick<RunConfig['networks'], 'baseline' | 'generator'>
 }
@@ -46,6 +54,7 @@ export function checkPainting(sections: PaintingSections, name: string): void {
   checkWindow(sections, fail)
   checkEighths(sections.sampling, fail)
   checkTumors(sections, fail)
+  checkPolicy(sections, fail)
   checkSource('baseline', sections.networks.baseline, fail)
   checkSource('generator', sections.networks.generator, fail)
 }
@@ -147,14 +156,43 @@ function checkTumors(
     )
 }
 
+function checkPolicy({ quality }: Pick<PaintingSections, 'quality'>, fail: Fail): void {
+  if (quality.policy === 'published') return
+  if (quality.calibration === null)
+    fail(
+      'quality.calibration: missing (expected for policy calibrated)',
+      'write one with `freetumor calibrate`, and name it',
+    )
+  if (quality.shareOver === 'case')
+    fail(
+      'quality.shareOver: wrong value (expected tumor for policy calibrated, found case)',
+      'set quality.shareOver: tumor',
+    )
+}
+
 function checkSource(
   key: 'baseline' | 'generator',
-  network: DeepReadonly<{ checkpoint: unknown; trainFrom: string | null }> | null,
+  network: DeepReadonly<{
+    checkpoint: unknown
+    trainFrom: string | null
+    plugin: PluginSettings | null
+  }> | null,
   fail: Fail,
 ): void {
+  if (network?.plugin) {
+    if (network.checkpoint !== null || network.trainFrom !== null)
+      fail(`networks.${key}: has a plugin and weights (expected one)`, 'remove checkpoint and trainFrom')
+    const unknown = network.plugin.command.join(' ').match(/\{(?!(?:device|threads|socket)\})[a-zA-Z]+\}/)
+    if (unknown !== null)
+      fail(
+        `networks.${key}.plugin.command: unknown placeholder (expected {device}, {threads} or {socket}, found ${unknown[0]})`,
+        'correct the word',
+      )
+    return
+  }
   if (network !== null && network.checkpoint === null && network.trainFrom === null)
     fail(
-      `networks.${key}: no weights (expected checkpoint or trainFrom)`,
+      `networks.${key}: no weights (expected checkpoint, trainFrom or plugin)`,
       `set checkpoint to weights, or trainFrom to the configuration that trains them${key === 'generator' ? ', or set generator: null for hand-crafted tumors' : ''}`,
     )
 }

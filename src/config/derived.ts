@@ -3,7 +3,7 @@
  * wrong type later.
  */
 export function fillDerived(config: Tree): void {
-  const { job, region, simulation, sampling, networks, training, runtime } = config
+  const { job, region, simulation, sampling, networks, training, runtime, quality } = config
   const { texture } = (simulation ?? {}) as Tree
   const { segmentor, generator } = (networks ?? {}) as Tree
   if (isTree(texture) && texture.count === null)
@@ -13,6 +13,7 @@ export function fillDerived(config: Tree): void {
     segmentor.patchMerging = 'corrected'
   if (isTree(segmentor) && segmentor.featureSize === null)
     segmentor.featureSize = segmentor.kind === 'resenc' || segmentor.kind === 'unet' ? 32 : 48
+  if (isTree(quality) && quality.attempts === null) quality.attempts = quality.policy === 'calibrated' ? 3 : 1
   if (!isTree(training)) return
   const sgd = training.optimizer === 'sgd'
   training.learningRate ??= sgd ? 0.01 : job === 'synthesis' ? 1e-4 : 3e-4

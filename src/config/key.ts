@@ -26,9 +26,9 @@ export interface KeyFacts<T = unknown> {
   readonly follows?: string
   /**
    * A file or folder, see paths.ts. `list`: a list, or in a file the name of the text file that holds it; `program`: an
-   * executable, or the name of one in PATH.
+   * executable, or the name of one in PATH; `command`: the words of a command line, some of which may be paths.
    */
-  readonly path?: true | 'list' | 'program'
+  readonly path?: true | 'list' | 'program' | 'command'
 }
 
 /** A key as `config explain`, the JSON schema and the generated files show it. */

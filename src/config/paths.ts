@@ -109,9 +109,23 @@ function mapWithin(schema: unknown, value: unknown, place: MapPath, at: string):
     Object.entries(value).map(([name, inner]) => {
       const below = Object.hasOwn(schema.shape, name) ? schema.shape[name] : undefined
       const key = at === '' ? name : `${at}.${name}`
-      return [name, isPath(docOf(below), inner) ? place(inner, key) : mapWithin(below, inner, place, key)]
+      const doc = docOf(below)
+      if (doc?.path === 'command' && Array.isArray(inner))
+        return [name, inner.map((word, at) => (isWordPath(word, at) ? place(word, key) : word))]
+      return [name, isPath(doc, inner) ? place(inner, key) : mapWithin(below, inner, place, key)]
     }),
   )
+}
+
+/** Return the words of a command line with absolute paths; relative ones start at the folder. */
+export function anchoredCommand(words: readonly string[], folder: string): readonly string[] {
+  return words.map((word, at) => (isWordPath(word, at) ? resolve(folder, word) : word))
+}
+
+/** In a command line, words that start with ./ or ../ are paths, and a first word with a slash or the ending .py. */
+function isWordPath(word: unknown, at: number): word is string {
+  if (typeof word !== 'string') return false
+  return /^\.\.?\//.test(word) || (at === 0 && (word.includes('/') || word.endsWith('.py')))
 }
 
 /** The name of a program without a slash is looked up in PATH. */

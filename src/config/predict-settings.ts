@@ -3,13 +3,21 @@ export interface PredictSettings {
   /** Share that neighbouring windows have in common along an axis. */
   readonly overlap: number
   readonly blend: 'constant' | 'gaussian'
+  /** Windows per batch on a GPU. A CPU computes them one by one, which is faster. */
   readonly windowBatch: number
+  /**
+   * `all` windows, or `coarse`: windows side by side find where something may be, then all windows that reach it
+   * are computed. Elsewhere the mask is background.
+   */
+  readonly windows: 'all' | 'coarse'
   /** Axes of the prepared grid (0 left-right, 1 front-back, 2 down-up) that windows are mirrored along; averaged over all ways. */
   readonly mirrorAxes: readonly (0 | 1 | 2)[]
   readonly precision: 'fp32' | 'bf16' | 'fp16'
   readonly grid: 'original' | 'prepared'
   /** To the original grid: the mask by nearest neighbour, or the logits linearly, then argmax. */
   readonly resampling: 'nearest' | 'linear'
+  /** Grid, windows and resampling of freetumor, or those of nnunetv2 (for `resenc` and `unet`). */
+  readonly method: 'freetumor' | 'nnunet'
   /** Crop to what lies above the window's lower end before anything else. */
   readonly cropForeground: boolean
   /** Padding of a scan that is smaller than a patch: the lower end of the intensity window, or the minimum of the scan in it. */
@@ -25,17 +33,19 @@ export interface PredictSettings {
   readonly map: 'leaderboard' | Readonly<Record<string, number>> | null
 }
 
-export const PREDICT_PROFILES = ['voco', 'freetumor', 'difftumor', 'leaderboard'] as const
+export const PREDICT_PROFILES = ['voco', 'freetumor', 'difftumor', 'leaderboard', 'nnunet'] as const
 export type PredictProfile = (typeof PREDICT_PROFILES)[number]
 
 const PUBLISHED: PredictSettings = {
   overlap: 0.75,
   blend: 'constant',
   windowBatch: 4,
+  windows: 'all',
   mirrorAxes: [],
   precision: 'fp32',
   grid: 'original',
   resampling: 'nearest',
+  method: 'freetumor',
   cropForeground: true,
   padding: 'lowerEnd',
   minForeground: 0,
@@ -54,6 +64,7 @@ const CHANGES: Readonly<Record<PredictProfile, Partial<PredictSettings>>> = {
     padding: 'minimum',
   },
   leaderboard: { map: 'leaderboard' },
+  nnunet: { overlap: 0.5, blend: 'gaussian', windowBatch: 1, method: 'nnunet' },
 }
 
 /**

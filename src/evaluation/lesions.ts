@@ -5,6 +5,7 @@ import { type CaseMeasures, falsePositives, hasTumor, type LesionMeasures } from
 import { patientRates, patientsOf, scoredBy } from './patients.js'
 import type { LesionBinning, Profile } from './profiles.js'
 import type { Figure, LesionBin, LesionRates, LesionSummary, MatchRates } from './summary.js'
+import { wilsonInterval } from './wilson.js'
 
 /** The lesions of a case with their partners. */
 export interface MatchedCase {
@@ -27,11 +28,22 @@ export function summarizeLesions(
     all: ratesOf(matched, profile.lesionIous, { seed, name: 'lesions' }, () => true),
     bins: profile.lesionBinnings.flatMap((binning) => binsOf(matched, binning, profile.lesionIous, seed)),
     ...falsePositiveFigures(cases, { seed, name: '' }),
-    healthy: { numCases: healthy.length, ...falsePositiveFigures(healthy, { seed, name: 'healthy ' }) },
+    healthy: {
+      numCases: healthy.length,
+      lesionFree: lesionFreeRate(healthy),
+      ...falsePositiveFigures(healthy, { seed, name: 'healthy ' }),
+    },
     ...patientRates(patientsOf(cases), seed),
     scoredBy: scoredBy(cases),
     froc: frocOf(cases, seed),
   }
+}
+
+/** Return the fraction of healthy cases without a predicted lesion; its interval counts cases, without resampling. */
+function lesionFreeRate(healthy: readonly CaseMeasures[]): Figure | null {
+  if (healthy.length === 0) return null
+  const free = healthy.filter((one) => falsePositives(one).length === 0).length
+  return { mean: free / healthy.length, ci: wilsonInterval(free, healthy.length), n: healthy.length }
 }
 
 /** Return the total volume of predicted lesions that touch no true tumor. */

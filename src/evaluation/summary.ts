@@ -63,6 +63,12 @@ const lesionSummary = z.strictObject({
   falsePositiveCount: maybe('mean number of such lesions over all cases'),
   healthy: z.strictObject({
     numCases: count.describe('cases without a tumor'),
+    lesionFree: figure
+      .nullable()
+      .optional()
+      .describe(
+        'fraction of these cases without a predicted lesion, with a Wilson interval; absent in earlier files',
+      ),
     falsePositiveVolumeMl: maybe('mean over these cases'),
     falsePositiveCount: maybe('mean over these cases'),
   }),
@@ -193,6 +199,8 @@ export interface LesionSummary {
   /** The same over cases without a tumor. */
   readonly healthy: {
     readonly numCases: number
+    /** Fraction of these cases without a predicted lesion, with a Wilson interval; missing in earlier files. */
+    readonly lesionFree?: Figure | null | undefined
     readonly falsePositiveVolumeMl: Figure | null
     readonly falsePositiveCount: Figure | null
   }

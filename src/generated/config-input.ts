@@ -448,6 +448,13 @@ export interface PrepareInput {
    */
   readonly windowHu?: readonly [number, number] | undefined
   /**
+   * Compression of the prepared cases: `blosc` for less than half the size, `none` for the fastest reads. A compressed crop has the same voxels and takes more processor time to read.
+   *
+   * - Default: none
+   * - Source: our choice
+   */
+  readonly compression?: 'none' | 'blosc' | undefined
+  /**
    * Number of processes that prepare cases at the same time. More processes are faster; each holds one volume in memory.
    *
    * - Unit: processes
@@ -870,6 +877,46 @@ export interface NetworksInput {
    */
   readonly baseline?: {
     /**
+     * Program in an environment of its own that segments the crops, see docs/plugins.md. It replaces `checkpoint` and `trainFrom`; job `synthesis` cannot use one.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly plugin?: {
+      /**
+       * Python executable of the environment of the plug-in, as a path or a command name. It starts `command`; with null, the first word of `command` is the program.
+       *
+       * - Default: null
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly python?: string | null | undefined
+      /**
+       * Words of the command line that starts the plug-in; no shell reads them. `{device}`, `{threads}` and `{socket}` are filled in; words with ./ are paths from the file.
+       *
+       * - Default: none (required)
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly command?: readonly string[] | undefined
+      /**
+       * Time limit for the start of the plug-in, including its imports and weights. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 60
+       * - Source: our choice
+       */
+      readonly startTimeoutSeconds?: number | undefined
+      /**
+       * Time limit for the answer to a request, which is one crop. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 120
+       * - Source: our choice
+       */
+      readonly requestTimeoutSeconds?: number | undefined
+    } | null | undefined
+    /**
      * Checkpoint of the frozen baseline. If it is null, `trainFrom` makes the baseline.
      *
      * - Default: null
@@ -907,6 +954,46 @@ export interface NetworksInput {
    * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
    */
   readonly generator?: {
+    /**
+     * Program in an environment of its own that synthesizes the tumors, see docs/plugins.md. It replaces `checkpoint` and `trainFrom`; job `synthesis` cannot use one.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly plugin?: {
+      /**
+       * Python executable of the environment of the plug-in, as a path or a command name. It starts `command`; with null, the first word of `command` is the program.
+       *
+       * - Default: null
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly python?: string | null | undefined
+      /**
+       * Words of the command line that starts the plug-in; no shell reads them. `{device}`, `{threads}` and `{socket}` are filled in; words with ./ are paths from the file.
+       *
+       * - Default: none (required)
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly command?: readonly string[] | undefined
+      /**
+       * Time limit for the start of the plug-in, including its imports and weights. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 60
+       * - Source: our choice
+       */
+      readonly startTimeoutSeconds?: number | undefined
+      /**
+       * Time limit for the answer to a request, which is one crop. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 120
+       * - Source: our choice
+       */
+      readonly requestTimeoutSeconds?: number | undefined
+    } | null | undefined
     /**
      * Checkpoint of the generator, or an object with `path` and `use`. In job `synthesis`, generator and discriminator start from it.
      *
@@ -1172,6 +1259,44 @@ export interface TrainingInput {
  * - Source: published scripts, docs/method.md#9-quality-control
  */
 export interface QualityInput {
+  /**
+   * Source of the threshold: `shareSeenThreshold`, or held-out real tumors of the same organ and size. With `calibrated`, a weak baseline rejects no tumor that it would miss among real ones.
+   *
+   * - Default: published
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly policy?: 'published' | 'calibrated' | undefined
+  /**
+   * File that `freetumor calibrate` wrote for the baseline; policy `calibrated` needs it. Its real tumors give the thresholds; a resumed run needs the same file.
+   *
+   * - Default: null
+   * - Relative paths: from the folder of the file; with --set, from the working directory
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly calibration?: string | null | undefined
+  /**
+   * Largest probability that policy `calibrated` rejects a real tumor. Higher values reject more synthetic tumors; 0 rejects none.
+   *
+   * - Unit: 0 to 0.5
+   * - Default: 0.1
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly rejectedShare?: number | undefined
+  /**
+   * Largest number of attempts in a crop of a training until a tumor is accepted. With more, fewer crops stay healthy; each rejected attempt costs another pass of the baseline.
+   *
+   * - Default: 1, as published; 3 with policy `calibrated`
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly attempts?: number | null | undefined
+  /**
+   * Probability that an accepted tumor is used. Lower values drop tumors at random; experiments compare rules with it.
+   *
+   * - Unit: 0 to 1
+   * - Default: 1
+   * - Source: our choice
+   */
+  readonly keepProbability?: number | undefined
   /**
    * Detected fraction that a synthetic tumor must exceed to be accepted. Higher values accept fewer tumors; a weak baseline needs a lower one.
    *
@@ -1824,13 +1949,13 @@ export interface RuntimeInput {
    */
   readonly memoryFormat?: 'auto' | 'contiguous' | 'channelsLast' | undefined
   /**
-   * Number of CPU threads of each rank. Another number changes the last bits of the losses.
+   * Number of CPU threads of each rank; `auto` shares the usable processors of the node among its ranks. Another number changes the last bits of the losses.
    *
    * - Unit: threads
    * - Default: 1
    * - Source: our choice
    */
-  readonly threadsPerProcess?: number | undefined
+  readonly threadsPerProcess?: number | 'auto' | undefined
   /**
    * Restart policy after a recoverable failure. The job restarts from its newest checkpoint.
    *
@@ -2140,6 +2265,14 @@ export interface ConfigInput {
        * - Source: our choice
        */
       readonly maxConcurrentTasks?: number | null | undefined
+      /**
+       * Number of jobs that the user may have submitted at once; null asks `sacctmgr`. An array with more tasks is submitted in waves.
+       *
+       * - Unit: jobs
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly maxSubmitJobs?: number | null | undefined
       /**
        * Program that runs `cluster.image` on the nodes. Without an image it is not used.
        *

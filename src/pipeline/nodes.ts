@@ -19,14 +19,19 @@ export function placeOf(
   const { nodeRank = 0, rendezvous = null } = options
   checkNode(nodes, nodeRank, rendezvous)
   if (nodes === 1 || rendezvous === null) return null
+  refuseTrainingOnEachNode(config)
+  return { nodes, nodeRank, rendezvous }
+}
+
+/** Refuse weights that every node would train for itself. @throws ConfigError */
+export function refuseTrainingOnEachNode({ networks }: Pick<RunConfig, 'networks'>): void {
   for (const network of ['baseline', 'generator'] as const) {
-    const source = config.networks[network]
+    const source = networks[network]
     if (source !== null && source.checkpoint === null && source.trainFrom !== null)
       throw new ConfigError(`networks.${network}.trainFrom: several nodes would each train their own`, {
         hint: `train it first, copy its model.pt to every node, and name it in networks.${network}.checkpoint`,
       })
   }
-  return { nodes, nodeRank, rendezvous }
 }
 
 /** Return the name of a run's file on this node: plain on node 0, with the node's rank on the others. */

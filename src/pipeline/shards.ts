@@ -2,18 +2,27 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { link, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { MAX_SHARDS, refuseWrongShard, type Shard } from '../curation/datasets/shard.js'
 import { DataError, EnvironmentError, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { asRecord, parseForeignJson, readForeignJson } from '../foreign-text.js'
 import { openJsonLog, readJsonLog } from '../jsonl.js'
 import { typedSystemError } from '../system-errors.js'
+import { type FileState, statesOfScans } from '../volume/scan-files.js'
 import { makeFolder, sweepUnfinished, temporaryName, writeWhole } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import { WRITING, WRITING_SHARD, WRITING_SHARDS } from './locks.js'
 import type { DirectoryLock } from './ports/common.js'
 
 /** Commands whose cases can be shared between shards. */
-export type ShardedCommand = 'prepare' | 'data check' | 'data audit' | 'synthesize' | 'predict' | 'evaluate'
+export type ShardedCommand =
+  | 'prepare'
+  | 'data check'
+  | 'data audit'
+  | 'synthesize'
+  | 'predict'
+  | 'organs'
+  | 'evaluate'
 
 /** Folder of the records of shards, in the output folder. */
 const SHARDS = 'shards'
@@ -47,7 +56,14 @@ export interface ShardRecord<P = unknown> {
   readonly order: string
   /** Ids of the cases of this shard. */
   readonly cases: readonly string[]
+  /** Files that it read, with their sizes and times at its start; absent for a command that keeps them elsewhere. */
+  readonly inputs?: readonly InputState[] | undefined
   readonly part: P
+}
+
+interface InputState {
+  readonly file: string
+  readonly states: readonly FileState[]
 }
 
 /** Results of a shard: for the merge, and for the caller. */
@@ -65,6 +81,8 @@ interface ShardedWork<S> {
   /** Ids of the cases of all shards, in order, and those of this shard. */
   readonly ids: readonly string[]
   readonly cases: readonly string[]
+  /** Absolute paths of the files that this shard reads: a merge refuses it after one has changed. */
+  readonly inputs?: readonly string[] | undefined
 }
 
 /** The parts of a context that shards need. */
@@ -79,7 +97,7 @@ export type ShardContext = Pick<StageContext, 'note'> & {
  * @throws UsageError for shards of other settings or another number, and if another process works on the shard or the folder
  */
 export async function workOnShard<S, P, T>(
-  { command, directory, shard, settings, ids, cases }: ShardedWork<S>,
+  { command, directory, shard, settings, ids, cases, inputs }: ShardedWork<S>,
   context: ShardContext,
   run: (folder: string) => Promise<ShardResult<P, T>>,
 ): Promise<T> {
@@ -95,6 +113,7 @@ export async function workOnShard<S, P, T>(
   await sweepUnfinished(folder)
   const file = join(folder, RECORD)
   await rm(file, { force: true })
+  const read = inputs && (await inputStates(inputs))
   const write = (outcome: ShardRecord['outcome'], message: string | null, part: P | null): Promise<void> =>
     writeWhole(
       file,
@@ -107,6 +126,7 @@ export async function workOnShard<S, P, T>(
         total: ids.length,
         order: orderOf(ids),
         cases,
+        inputs: read,
         part,
       } satisfies ShardRecord<P | null>),
     )
@@ -185,10 +205,11 @@ export async function readShards<S, P>(directory: string): Promise<WholeShards<S
       }),
     )
   const newest = found.reduce((a, b) => (a === null || (b !== null && b.time > a.time) ? b : a), null)
-  const unfinished = found.flatMap((record, at) => {
-    const reason = whyUnfinished(record, newest)
-    return reason === null ? [] : [{ index: at + 1, reason }]
-  })
+  const unfinished: { index: number; reason: string }[] = []
+  for (const [at, record] of found.entries()) {
+    const reason = whyUnfinished(record, newest) ?? (await whyOutdated(record!))
+    if (reason !== null) unfinished.push({ index: at + 1, reason })
+  }
   if (unfinished.length > 0) throw unfinishedError(directory, plan, unfinished)
   const records = found.map((record) => record!)
   const position = new Map(
@@ -228,6 +249,34 @@ function whyUnfinished(record: ShardRecord | null, newest: ShardRecord | null): 
   if (record.outcome === 'failed') return record.message ?? 'it failed'
   const isCurrent = record.order === newest!.order && record.total === newest!.total
   return isCurrent ? null : `it saw ${record.total} cases, and the newest shard ${newest!.total} or others`
+}
+
+async function whyOutdated({ inputs = [] }: ShardRecord): Promise<string | null> {
+  const now = await inputStates(inputs.map(({ file }) => file))
+  const changed = inputs.find((one, at) => !isDeepStrictEqual(one.states, now[at]!.states))
+  return changed === undefined ? null : `${changed.file} changed after the shard had begun`
+}
+
+async function inputStates(files: readonly string[]): Promise<InputState[]> {
+  const states = await statesOfScans(files)
+  return files.map((file, at) => ({ file, states: states[at]! }))
+}
+
+/**
+ * Compare the cases of all shards with those that the inputs hold now.
+ * @throws DataError if cases were added, removed or renamed
+ */
+export function refuseOtherCases(
+  directory: string,
+  { records }: Pick<WholeShards<unknown, unknown>, 'records'>,
+  ids: readonly string[],
+): void {
+  const { order, total } = records[0]!
+  if (orderOf(ids) !== order)
+    throw new DataError(
+      `${directory}: the data sets changed after the shards (expected ${total} cases, found ${ids.length} or others)`,
+      { hint: 'run all shards again: finished work is reused' },
+    )
 }
 
 /** Number of unfinished shards that an error lists; its facts have all. */

@@ -1,10 +1,12 @@
 import {
+  calibratedThreshold,
   type JudgedKind,
   type QualityPolicy,
   RULE_NAMES,
   RULES_AGAINST_REAL,
   type RuleName,
   settingsFor,
+  subtractsAlreadySeen,
 } from './policy.js'
 
 /** Measures of one synthetic tumor. */
@@ -23,10 +25,10 @@ export interface TumorMeasures {
 export interface Verdict {
   readonly accepted: boolean
   /**
-   * `seen`, or the reason of a rejection: `notSeen`, `empty`, or the name of a rule; `notJudged` without a
-   * baseline.
+   * `seen`, or the reason of a rejection: `notSeen`, `empty`, `notKept` (`keepProbability`), or the name of a
+   * rule; `notJudged` without a baseline.
    */
-  readonly reason: 'seen' | 'notSeen' | 'empty' | 'notJudged' | RuleName
+  readonly reason: 'seen' | 'notSeen' | 'empty' | 'notKept' | 'notJudged' | RuleName
   readonly measures: Omit<TumorMeasures, 'more'> & { readonly shareSeen: number } & Readonly<
       Partial<Record<RuleName, number>>
     >
@@ -73,9 +75,23 @@ export function judgeTogether(
 }
 
 /** Return the fraction that is compared with the threshold. */
-function countedShare(measures: TumorMeasures, { subtractAlreadySeen }: QualityPolicy): number {
+function countedShare(measures: TumorMeasures, policy: QualityPolicy): number {
   const { syntheticVoxels, seenVoxels, alreadySeenVoxels } = measures
-  return (seenVoxels - (subtractAlreadySeen ? alreadySeenVoxels : 0)) / (syntheticVoxels + EPSILON)
+  const already = subtractsAlreadySeen(policy) ? alreadySeenVoxels : 0
+  return (seenVoxels - already) / (syntheticVoxels + EPSILON)
+}
+
+/**
+ * Return the verdict after `keepProbability`: an accepted tumor is dropped if its random number is not below it.
+ * @param uniform draws the number, uniform on [0, 1); not called where it decides nothing
+ */
+export function keptByChance(
+  verdict: Verdict,
+  { keepProbability = 1 }: QualityPolicy,
+  uniform: () => number,
+): Verdict {
+  if (!verdict.accepted || keepProbability >= 1 || uniform() < keepProbability) return verdict
+  return { ...verdict, accepted: false, reason: 'notKept' }
 }
 
 function verdictOn(
@@ -98,7 +114,7 @@ function verdictOn(
   const reason =
     syntheticVoxels === 0
       ? 'empty'
-      : share !== null && !(share > shareSeenThreshold)
+      : share !== null && !isSeen(policy, kind, syntheticVoxels, share, shareSeenThreshold)
         ? 'notSeen'
         : (broken ?? (share === null ? 'notJudged' : 'seen'))
   const shareSeen = seenVoxels / (syntheticVoxels + EPSILON)
@@ -107,6 +123,19 @@ function verdictOn(
     reason,
     measures: { syntheticVoxels, seenVoxels, alreadySeenVoxels, contrast, shareSeen, ...values },
   }
+}
+
+/** Return true if a detected fraction exceeds the published threshold, or reaches the calibrated one. */
+function isSeen(
+  { calibrated }: QualityPolicy,
+  kind: JudgedKind,
+  syntheticVoxels: number,
+  share: number,
+  shareSeenThreshold: number,
+): boolean {
+  if (!calibrated) return share > shareSeenThreshold
+  const threshold = calibratedThreshold(calibrated, kind, syntheticVoxels)
+  return threshold === null || share >= threshold
 }
 
 /**

@@ -5,11 +5,17 @@ const natural = z.int().min(0)
 const vec3 = z.tuple([z.int(), z.int(), z.int()])
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const organ = z.enum(['liver', 'pancreas', 'kidney', 'lung'])
+const plugin = z.strictObject({
+  name: z.string(),
+  version: z.string(),
+  licence: z.string(),
+  sha256: sha256.nullable().describe('of its program file'),
+})
 const verdict = z.enum(['accepted', 'rejected', 'recorded', 'noRoom'])
 const reason = z
   .string()
   .describe(
-    `seen, notSeen, empty, notJudged (no baseline), noRoom, review (reviewers overrode the rule), or the broken rule: ${RULE_NAMES.join(', ')}`,
+    `seen, notSeen, empty, notKept (quality.keepProbability), notJudged (no baseline), noRoom, review (reviewers overrode the rule), or the broken rule: ${RULE_NAMES.join(', ')}`,
   )
 const measures = z
   .strictObject({
@@ -53,7 +59,15 @@ export const synthesisLineSchema = z.strictObject({
     })
     .nullable()
     .describe('in voxels of the prepared case; null without a place'),
-  checkpoints: z.strictObject({ generator: sha256.nullable(), baseline: sha256.nullable() }),
+  checkpoints: z.strictObject({
+    generator: sha256.nullable(),
+    baseline: sha256.nullable(),
+    plugins: z
+      .strictObject({ generator: plugin, baseline: plugin })
+      .partial()
+      .optional()
+      .describe('plug-ins that were used instead of checkpoints'),
+  }),
   verdict: verdict.exclude(['recorded']),
   reason,
   measures,

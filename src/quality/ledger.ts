@@ -17,6 +17,14 @@ export interface LedgerLine {
   readonly measures?: Verdict['measures']
 }
 
+/** A plug-in by its own statements, and the SHA-256 of its program file, if it has one. */
+export interface LedgerPlugin {
+  readonly name: string
+  readonly version: string
+  readonly licence: string
+  readonly sha256: string | null
+}
+
 /**
  * One line of the `ledger.jsonl` of an offline synthesis: one attempt of one tumor of one variant of a case.
  */
@@ -47,8 +55,13 @@ export interface SynthesisLine {
     readonly textureStart: Vec3
     readonly handcraftedDifference: number
   } | null
-  /** SHA-256 of the generator and of the baseline. */
-  readonly checkpoints: { readonly generator: string | null; readonly baseline: string | null }
+  /** SHA-256 of the generator and of the baseline; null without one. */
+  readonly checkpoints: {
+    readonly generator: string | null
+    readonly baseline: string | null
+    /** Plug-ins that were used instead; missing without any. */
+    readonly plugins?: Partial<Readonly<Record<'generator' | 'baseline', LedgerPlugin>>>
+  }
   readonly verdict: 'accepted' | 'rejected' | 'noRoom'
   readonly reason: string
   /** Without a baseline, the counts of voxels that it would detect are missing. */

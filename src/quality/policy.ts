@@ -1,4 +1,5 @@
 import type { OrganName } from '../volume/labels.js'
+import type { CalibratedThreshold, SizesByVolume } from './calibration.js'
 
 /**
  * Optional rules in addition to the published one. Each is a range of one measure of a tumor; a missing end
@@ -30,6 +31,12 @@ export type Rules = { readonly [Name in RuleName]?: Range | undefined }
 
 /** The rules that accept synthetic tumors, online and offline. */
 export interface QualityPolicy {
+  /** `calibrated` compares with held-out real tumors and subtracts as `subtractAlreadySeen` does. Default: published. */
+  readonly policy?: 'published' | 'calibrated' | undefined
+  /** Thresholds of the calibrated policy, which replace `shareSeenThreshold`; see `openPolicy`. */
+  readonly calibrated?: CalibratedPolicy | null | undefined
+  /** Probability that an accepted tumor is used. Default: 1. */
+  readonly keepProbability?: number | undefined
   /** A tumor is accepted if its detected fraction exceeds this threshold. */
   readonly shareSeenThreshold: number
   /** Subtract the fraction that is labelled tumor there before painting. */
@@ -39,6 +46,10 @@ export interface QualityPolicy {
   readonly rules: Rules
   /** Other settings for an organ, a size, or both. The last matching one wins, rule by rule. */
   readonly overrides: readonly Override[]
+}
+
+export interface CalibratedPolicy extends Pick<SizesByVolume, 'sizeOf'> {
+  readonly thresholds: readonly CalibratedThreshold[]
 }
 
 export interface Override {
@@ -82,5 +93,23 @@ export function wantedMeasures(policy: QualityPolicy): RuleName[] {
 /** Return true if the baseline must also segment the scan before painting. */
 export function wantsAlreadySeen(policy: QualityPolicy): boolean {
   const ruled = [policy.rules, ...policy.overrides.map(({ rules }) => rules ?? {})]
-  return policy.subtractAlreadySeen || ruled.some(({ alreadySeenShare }) => alreadySeenShare !== undefined)
+  return subtractsAlreadySeen(policy) || ruled.some(({ alreadySeenShare }) => alreadySeenShare !== undefined)
+}
+
+/** Return true if the policy subtracts what the baseline labels tumor before painting. */
+export function subtractsAlreadySeen({ policy, subtractAlreadySeen }: QualityPolicy): boolean {
+  return subtractAlreadySeen || policy === 'calibrated'
+}
+
+/**
+ * Return the calibrated threshold for a tumor of a measured volume; null if it accepts all. An organ without a real tumor
+ * has none.
+ */
+export function calibratedThreshold(
+  { thresholds, sizeOf }: CalibratedPolicy,
+  { organ }: JudgedKind,
+  syntheticVoxels: number,
+): number | null {
+  const size = sizeOf(syntheticVoxels)
+  return thresholds.find((one) => one.organ === organ && one.size === size)?.threshold ?? null
 }

@@ -81,7 +81,7 @@ export function sweepThresholds(
   refuseUntaken(ledger, policy)
   return thresholds.map((threshold) => {
     const overrides = policy.overrides.map(({ shareSeenThreshold: _, ...rest }) => rest)
-    return rowOf(ledger, { ...policy, shareSeenThreshold: threshold, overrides }, threshold)
+    return rowOf(ledger, { ...policy, calibrated: null, shareSeenThreshold: threshold, overrides }, threshold)
   })
 }
 
@@ -137,8 +137,8 @@ function placeOf(line: LedgerLine | SynthesisLine): Pick<SweptTry, 'tumor' | 'ro
     const variant = `${line.case}#${line.variant}`
     return { tumor: `${variant}#${line.tumor}`, round: `${variant}#${line.round}` }
   }
-  const own = `${line.item}/${line.crop}/${line.draw ?? 0}`
-  return { tumor: own, round: own }
+  const crop = `${line.item}/${line.crop}`
+  return { tumor: crop, round: `${crop}/${line.draw ?? 0}` }
 }
 
 function measuresOf(measures: Readonly<Partial<Verdict['measures']>>): TumorMeasures {

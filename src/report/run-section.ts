@@ -1,5 +1,7 @@
 import { counted } from '../plain-text.js'
+import type { UsedCalibration } from '../quality/calibration.js'
 import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
+import { calibrationSection } from './calibration-section.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
 import { type ReviewTable, reviewSection } from './review-section.js'
@@ -22,6 +24,8 @@ export interface RunReport {
   readonly problems: readonly string[]
   /** Use of review decisions; null without them. */
   readonly reviews?: ReviewTable | null
+  /** Calibration of the quality policy; null without one. */
+  readonly calibration?: UsedCalibration | null
 }
 
 /** Render one run; `id` is the anchor of its section. */
@@ -35,6 +39,7 @@ ${warnings(run)}
 ${facts(run.events, started)}
 ${curves(run, started?.job)}
 ${started && started.job !== 'baseline' ? `<h3>Synthetic tumors</h3>${tumorSection(run.tumors, run.pictures)}` : ''}
+${calibrationSection(run.calibration)}
 ${reviewSection(run.reviews)}
 ${timeline(run.events)}
 ${configuration(run.configText)}

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { CheckpointFacts, MergingOrder } from '../pipeline/ports/checkpoint.js'
+import type { ExportedFiles, ExportSpec } from '../pipeline/ports/export.js'
 import type { Vec3 } from '../volume/volume.js'
 import { resolvePython } from './python.js'
 import { answered, callPython, type PythonAnswer } from './pythonia.js'
@@ -128,6 +129,18 @@ export async function convertFile(
 }
 
 /**
+ * Write weights in another format into an empty folder, in a Python child with bounded memory and time.
+ * @throws CheckpointError as inspectFile, and for a network that the format cannot hold
+ */
+export async function exportFile(
+  { checkpoint, to, out, about, merging }: ExportSpec,
+  options: CheckpointCallOptions = {},
+): Promise<ExportedFiles> {
+  const args = [resolve(checkpoint), to, resolve(out), about, merging, options.weights ?? null]
+  return (await call('export', args, READING_MS, options)) as ExportedFiles
+}
+
+/**
  * Run a SwinUNETR in each patch-merging order on a case with known labels.
  * @throws UsageError if the file states its order or settings are missing; DataError for the case's files
  */
@@ -144,7 +157,7 @@ export async function probeMerging(
 }
 
 function call(
-  name: 'inspect_all' | 'convert' | 'probe',
+  name: 'inspect_all' | 'convert' | 'export' | 'probe',
   args: readonly unknown[],
   timeoutMs: number,
   options: CheckpointCallOptions,

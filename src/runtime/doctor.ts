@@ -148,7 +148,7 @@ function checkPython(python: PythonFacts | Error): Finding {
 function checkPackages(facts: PythonFacts): Finding {
   const lacking = belowFloors(facts)
   if (lacking.length > 0) return fault(lacking.join(', '), 'run `freetumor setup`, or install these')
-  const { pins } = readRequirements(false)
+  const { pins } = readRequirements()
   const off = offPins(facts, pins)
   const all = Object.keys(pins).length
   const torch = `PyTorch ${facts.packages.torch} is installed without a hash`

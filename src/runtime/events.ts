@@ -5,6 +5,7 @@ import {
   DataError,
   EnvironmentError,
   type FreetumorError,
+  PluginError,
   RuntimeCrashError,
   StoppedError,
   SupersededError,
@@ -149,6 +150,8 @@ export function reviveError(
       return new EnvironmentError(error.message, details)
     case 'checkpoint':
       return new CheckpointError(error.message, details)
+    case 'plugin':
+      return new PluginError(error.message, details)
     case 'superseded':
       return new SupersededError(error.message, details)
     case 'stopped':

@@ -1,4 +1,5 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { FailureCard } from '../errors.js'
 import { type FreetumorError, RuntimeCrashError } from '../errors.js'
@@ -49,6 +50,8 @@ export interface Failure {
   readonly oomKillsBefore: number
   /** Rank of this node. Default: 0. */
   readonly node?: number
+  /** True if the process was the only rank, without torchrun. Default: false. */
+  readonly onlyRank?: boolean
   /** Failures that ranks reported, in addition to the files in their folder of failures. */
   readonly recorded?: readonly RecordedFailure[]
 }
@@ -68,13 +71,13 @@ export async function clearFailures(logDirectory: string, node = 0): Promise<voi
  * lost connection are omitted. A failure that the user did not cause has a card (`facts.card`).
  */
 export async function explainFailure(failure: Failure): Promise<FreetumorError> {
-  const { logDirectory, end, oomKillsBefore, node = 0 } = failure
+  const { logDirectory, end, oomKillsBefore, node = 0, onlyRank = false } = failure
   const found = [...(failure.recorded ?? []), ...(await recordedFailures(failureFolder(logDirectory, node)))]
   const recorded = [...found].sort((a, b) => a.time - b.time)
   const place = { logDirectory, node, end }
   const own = recorded.find(({ kind, message }) => kind !== 'stopped' && !FOLLOW_UP.test(message))
   if (own && own.kind !== 'runtime') return reviveFailure(own)
-  const root = rootCause(end.tail)
+  const root = onlyRank ? endOf(end) : rootCause(end.tail)
   if (root && root.exitCode < 0 && !own) {
     const signal = SIGNALS[-root.exitCode] ?? `signal ${-root.exitCode}`
     const byKernel = signal === 'SIGKILL' && (await oomKills()) > oomKillsBefore
@@ -234,6 +237,12 @@ function rootCause(tail: string): EndedRank | null {
   const [first] = ended
   const killed = ended.find((one) => one.exitCode < 0 && one.exitCode !== -15 && one.time === first!.time)
   return killed ?? first ?? null
+}
+
+/** Return the end of the only rank in the form of torchrun's report. */
+function endOf({ code, signal }: ProcessEnd): EndedRank | null {
+  const exitCode = signal === null ? code : -constants.signals[signal]
+  return exitCode === null ? null : { rank: 0, exitCode, time: '' }
 }
 
 function endedRanks(summary: string): EndedRank[] {

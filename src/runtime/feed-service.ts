@@ -35,7 +35,11 @@ export async function answerRank(
       if (!wantsVerdicts) return undefined
       const body = StepVerdicts.encode({
         step,
-        verdicts: verdicts.map((verdict) => ({ ...verdict, item: BigInt(verdict.item) })),
+        verdicts: verdicts.map(({ nextDraw, ...verdict }) => ({
+          ...verdict,
+          item: BigInt(verdict.item),
+          nextDraw: nextDraw ?? undefined,
+        })),
       }).finish()
       return { kind: `${PACKAGE}StepVerdicts`, body, tensors: new Map() }
     }

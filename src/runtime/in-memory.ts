@@ -15,6 +15,8 @@ import type {
 } from '../pipeline/ports/cases.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { CallOptions, CaseOutcome, DirectoryLock, LockedWork } from '../pipeline/ports/common.js'
+import type { ExportedFiles, ExportSpec } from '../pipeline/ports/export.js'
+import type { PluginFacts, PluginSpec } from '../pipeline/ports/plugin.js'
 import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
 import type {
@@ -41,6 +43,8 @@ export interface InMemoryAnswers {
   readonly evaluate?: Work<EvaluateSpec, MeasuredCase>
   readonly picture?: Work<PictureSpec, PicturedCase>
   readonly inspect?: (path: string) => CheckpointFacts
+  readonly exportWeights?: (spec: ExportSpec) => ExportedFiles
+  readonly inspectPlugin?: (spec: PluginSpec) => PluginFacts
   /** Number of `steps` tumor voxels that the segmentor finds at a validation. Default: the number of finished steps. */
   readonly found?: (step: number) => number
   /** Called before a step; an error from it ends the runtime. */
@@ -61,6 +65,8 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     synthesize: (spec, feed, call) => synthesizeInMemory(spec, feed, call),
     serve: (spec) => serveInMemory(spec),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
+    exportWeights: async (spec) => (answers.exportWeights ?? unanswered('exportWeights'))(spec),
+    inspectPlugin: async (spec) => (answers.inspectPlugin ?? unanswered('inspectPlugin'))(spec),
     share: async () => ({ [Symbol.asyncDispose]: async () => {} }),
     lock: lockInMemory,
   }
@@ -232,9 +238,26 @@ class InMemorySession implements TrainingSession {
     for (let rank = this.node * processesPerNode; rank < (this.node + 1) * processesPerNode; rank++) {
       const ofRank = await this.feed.crops(step, rank)
       crops.push(...ofRank)
-      if (this.spec.synthesis) await this.feed.judge(step, rank, ofRank.flatMap(measure))
+      if (this.spec.synthesis) await this.#judge(step, rank, ofRank)
     }
     return { total: mean(crops.map(({ image }) => mean(image))) }
+  }
+
+  /** Send the measures of the first attempts, then those that the verdicts ask for. */
+  async #judge(step: number, rank: number, crops: readonly PlannedCrop[]): Promise<void> {
+    const gated = this.spec.synthesis?.gated ?? false
+    const first = crops.flatMap((crop) => measure(crop).filter(({ draw }) => !gated || draw === 0))
+    let verdicts = await this.feed.judge(step, rank, first)
+    for (;;) {
+      const next = verdicts.filter(({ nextDraw }) => nextDraw !== null)
+      if (next.length === 0) return
+      const wanted = next.flatMap((verdict) =>
+        crops
+          .filter(({ item, crop }) => item === verdict.item && crop === verdict.crop)
+          .flatMap((crop) => measure(crop).filter(({ draw }) => draw === verdict.nextDraw)),
+      )
+      verdicts = await this.feed.judge(step, rank, wanted)
+    }
   }
 
   /** Validation and checkpoint, where they are due; returns why the run ends here, or null. */

@@ -1,5 +1,5 @@
 import type { LaunchPlan, LaunchPlanner, LaunchSettings } from '../pipeline/ports/launch-plan.js'
-import { parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
+import { isOnlyRank, ONLY_RANK, parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { rendezvousOf } from './rendezvous.js'
 import { measureStepCost } from './step-cost.js'
@@ -20,6 +20,7 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
       FREETUMOR_FEED: 'ipc://<private folder>/feed.sock',
       FREETUMOR_TOKEN: '<random>',
       FREETUMOR_LOG_DIRECTORY: logDirectory,
+      ...(isOnlyRank(ranks, rendezvous) ? ONLY_RANK : {}),
       ...(rendezvous ? {} : { FREETUMOR_STORE: `<private folder>/${RANK_STORE}` }),
     },
     removed: Object.keys(process.env)

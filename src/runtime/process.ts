@@ -11,12 +11,12 @@ export const LAUNCHER = join(runtimeFolder, 'freetumor_runtime', 'launcher')
 /** File in a job's private directory for the rendezvous of the ranks of a single node (FREETUMOR_STORE). */
 export const RANK_STORE = 'ranks.store'
 
-/** A started Python job: torchrun with its ranks, or one plain process. */
+/** A started Python job: torchrun with its ranks, or one process. */
 export interface RuntimeProcess {
   readonly pid: number
   /** Resolves when the process and its output have ended. */
   readonly ended: Promise<ProcessEnd>
-  /** Request a stop: send SIGTERM to the agent, which forwards it to its ranks. */
+  /** Request a stop: send SIGTERM to the only process, or to the agent, which forwards it to its ranks. */
   terminate(): void
   /** Make every rank write the stacks of its threads to its log (bridge/lifeline.py); return these ranks. */
   dumpStacks(signal?: NodeJS.Signals): Promise<RankProcess[]>
@@ -50,7 +50,25 @@ export interface ProcessLaunch {
   readonly node?: number
 }
 
-/** Return the argument list of a job: ranks under torchrun, or a plain process if `ranks` is null. */
+/**
+ * Return whether a job has one rank on one node: it starts without torchrun, which has nothing to distribute and whose
+ * start takes as long as the import of PyTorch.
+ */
+export function isOnlyRank(ranks: number | null, rendezvous?: Rendezvous): boolean {
+  return ranks === 1 && rendezvous === undefined
+}
+
+/** Variables that torchrun would set for the only rank of a job. */
+export const ONLY_RANK: Readonly<Record<string, string>> = {
+  RANK: '0',
+  LOCAL_RANK: '0',
+  GROUP_RANK: '0',
+  WORLD_SIZE: '1',
+  LOCAL_WORLD_SIZE: '1',
+  GROUP_WORLD_SIZE: '1',
+}
+
+/** Return the argument list of a job: several ranks under torchrun, or one process. `ranks` is null for work by case. */
 export function runtimeArgv(
   python: string,
   ranks: number | null,
@@ -59,7 +77,7 @@ export function runtimeArgv(
   rendezvous?: Rendezvous,
 ): string[] {
   const job = ['-m', 'freetumor_runtime', '--job']
-  if (ranks === null) return [python, ...job, jobFile]
+  if (ranks === null || isOnlyRank(ranks, rendezvous)) return [python, ...job, jobFile]
   const program = [...job, literally(jobFile)]
   return torchrunArgv({ python, ranks, logDirectory, program, rendezvous, tcpStore: false })
 }

@@ -88,7 +88,8 @@ function existing(path: string, cwd: string, env: Environment, what: string): st
   })
 }
 
-function onPath(name: string, env: Environment): string | undefined {
+/** Return the path of a program in a folder of PATH. */
+export function onPath(name: string, env: Environment = process.env): string | undefined {
   const folders = (env.PATH ?? '').split(delimiter).filter(isAbsolute)
   return folders.map((folder) => join(folder, name)).find((file) => existsSync(file))
 }
@@ -182,6 +183,15 @@ export function scriptEnvironment({ threads, env = process.env }: ChildEnvironme
     OMP_NUM_THREADS: String(threads),
     TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
   }
+}
+
+/** Return the environment of a foreign tool: ours without variables of a launcher, of our Python or of freetumor. */
+export function toolEnvironment(env: Environment = process.env): Record<string, string> {
+  const kept = Object.entries(env).filter(
+    (entry): entry is [string, string] =>
+      entry[1] !== undefined && !isForeign(entry[0]) && !entry[0].startsWith('FREETUMOR_'),
+  )
+  return { ...Object.fromEntries(kept), ...userName(env), PYTHONSAFEPATH: '1', PYTHONUNBUFFERED: '1' }
 }
 
 function isForeign(name: string): boolean {

@@ -30,6 +30,16 @@ export const FLOORS: Readonly<Record<string, string>> = {
   tensorboard: '',
 }
 
+/**
+ * Optional parts of the runtime, for `freetumor setup --extra NAME`, with the lowest versions of their packages. Each has a
+ * file `requirements-NAME.txt` of pins.
+ */
+export const EXTRAS = {
+  dicom: { dcm2niix: '1.0.20250505', pydicom: '3.0.1', highdicom: '0.27' },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>
+
+export type RuntimeExtra = keyof typeof EXTRAS
+
 /** A set of pinned packages: the files for pip, and their pins. */
 export interface Requirements {
   /** Files with the hashes of every package. */
@@ -40,10 +50,19 @@ export interface Requirements {
   readonly pins: Readonly<Record<string, string>>
 }
 
-/** Read the pins of the runtime, with `dev` also those of this repository's tests. */
-export function readRequirements(dev: boolean, folder: string = runtimeFolder): Requirements {
-  const names = dev ? ['requirements.txt', 'requirements-dev.txt'] : ['requirements.txt']
-  const hashed = names.map((name) => join(folder, name))
+export interface RequirementsOptions {
+  /** Add the pins of this repository's tests. */
+  readonly dev?: boolean
+  readonly extras?: readonly RuntimeExtra[]
+  /** Folder of the requirements files. Default: the package's own. */
+  readonly folder?: string | undefined
+}
+
+/** Read the pins of the runtime, and those of its optional parts that are named. */
+export function readRequirements(options: RequirementsOptions = {}): Requirements {
+  const { dev = false, extras = [], folder = runtimeFolder } = options
+  const names = [...(dev ? ['dev'] : []), ...extras].map((part) => `requirements-${part}.txt`)
+  const hashed = ['requirements.txt', ...names].map((name) => join(folder, name))
   const torch = join(folder, 'requirements-torch.txt')
   const lines = [...hashed, torch].flatMap((file) => readPins(file).split('\n'))
   const pins = lines.flatMap((line) => {

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -21,6 +20,7 @@ import {
 import { resolvePython, scriptEnvironment } from './python.js'
 import { hasRankLogs, openRankLogs, type RankLogs } from './rank-logs.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
+import { postWarden } from './warden.js'
 import { Silence } from './watchdog.js'
 
 const LOOK_EVERY_MS = 200
@@ -173,16 +173,4 @@ class Attempt {
     this.#beat = touched
     return beats
   }
-}
-
-/** Start the warden, which ends the script's processes if this process is killed (launcher/warden.py). Return its stop. */
-function postWarden(python: string, runId: string): () => void {
-  const warden = spawn(python, ['-I', '-S', join(LAUNCHER, 'warden.py'), runId], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    // Ctrl-C reaches only this process: the warden runs until this process ends
-    detached: true,
-  })
-  warden.on('error', () => {})
-  warden.stdin.on('error', () => {})
-  return () => void warden.kill('SIGKILL')
 }

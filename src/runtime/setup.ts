@@ -4,11 +4,13 @@ import { EnvironmentError } from '../errors.js'
 import { holdsPython, inspectPython, ownRuntime, type PythonFacts, untrustedRuntime } from './python.js'
 import {
   belowFloors,
+  EXTRAS,
   FLOORS,
   isSupportedPython,
   offPins,
   PYTHON_WANTED,
   type Requirements,
+  type RuntimeExtra,
   readRequirements,
 } from './requirements.js'
 import {
@@ -37,6 +39,8 @@ export interface SetupOptions {
   readonly venv?: string | undefined
   /** Install the packages of this repository's tests too. Default: false. */
   readonly dev?: boolean
+  /** Install these optional parts too: `dicom` reads and writes DICOM. Default: none. */
+  readonly extras?: readonly RuntimeExtra[]
   readonly signal?: AbortSignal
   /** Called with a message for each step. */
   readonly note?: (text: string) => void
@@ -61,7 +65,7 @@ interface Task {
   readonly folder: string
   /** True if programs of the folder may be run. */
   readonly trusted: boolean
-  readonly dev: boolean
+  readonly floors: Readonly<Record<string, string>>
   readonly wanted: Requirements
   readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal | undefined
@@ -82,13 +86,13 @@ interface Outcome {
  */
 export async function setUpRuntime(options: SetupOptions = {}): Promise<SetupResult> {
   const started = performance.now()
-  const { cwd = process.cwd(), env = process.env, dev = false, note = () => {} } = options
+  const { cwd = process.cwd(), env = process.env, dev = false, extras = [], note = () => {} } = options
   const folder = resolve(cwd, options.venv ?? '.venv')
   const task: Task = {
     folder,
     trusted: options.venv !== undefined || folder === ownRuntime || recordedPython(folder, env) !== undefined,
-    dev,
-    wanted: readRequirements(dev, options.requirementsFolder),
+    floors: floorsOf(dev, extras),
+    wanted: readRequirements({ dev, extras, folder: options.requirementsFolder }),
     env,
     signal: options.signal,
     note,
@@ -267,8 +271,12 @@ async function inspectSupported(path: string, signal: AbortSignal | undefined): 
 }
 
 function lacks(task: Task, facts: PythonFacts): string[] {
-  const forTests = task.dev ? { pytest: '', ruff: '', 'grpcio-tools': '' } : {}
-  return belowFloors(facts, { ...FLOORS, ...forTests })
+  return belowFloors(facts, task.floors)
+}
+
+function floorsOf(dev: boolean, extras: readonly RuntimeExtra[]): Record<string, string> {
+  const forTests = dev ? { pytest: '', ruff: '', 'grpcio-tools': '' } : {}
+  return Object.assign({}, FLOORS, forTests, ...extras.map((extra) => EXTRAS[extra]))
 }
 
 function chosen(facts: PythonFacts): Record<string, string> {

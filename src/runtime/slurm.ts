@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { EnvironmentError } from '../errors.js'
-import type { JobScheduler, QueueLimits, QueueState } from '../pipeline/ports/scheduler.js'
+import type { JobOrder, JobScheduler, QueueLimits, QueueState } from '../pipeline/ports/scheduler.js'
 import { oneLine } from '../plain-text.js'
 
 const MAX_OUTPUT_BYTES = 16 << 20
@@ -27,7 +27,7 @@ const UNKNOWN: QueueState = { state: 'unknown', reason: null, restarts: 0, ended
 export const slurm: JobScheduler = {
   kind: 'slurm',
   async submit(file, after) {
-    const order = after === null ? [] : [`--dependency=afterok:${after}`, '--kill-on-invalid-dep=yes']
+    const order = after === null ? [] : orderOf(after)
     const output = await call('sbatch', ['--parsable', ...order, file])
     const id = output.trim().split('\n').at(-1)?.split(';')[0] ?? ''
     if (!/^\d+$/.test(id))
@@ -45,6 +45,8 @@ export const slurm: JobScheduler = {
     const output = await call('squeue', [
       '--noheader',
       '--states=all',
+      // a row for each task, also while it is pending
+      '--array',
       `--jobs=${ids.join(',')}`,
       `--Format=${format}`,
     ]).catch((error: unknown) => {
@@ -55,14 +57,21 @@ export const slurm: JobScheduler = {
     const rows = output.split('\n').filter(Boolean).map(rowOf)
     return new Map(ids.map((id) => [id, together(rows.filter((row) => row.id === id))]))
   },
-  async cancel(id) {
-    await call('scancel', [id])
+  async cancel(...ids) {
+    await call('scancel', ids)
   },
   limits,
 }
 
+function orderOf({ ids, until }: JobOrder): string[] {
+  if (until === 'ended') return [`--dependency=afterany:${ids.join(':')}`]
+  return [`--dependency=afterok:${ids.join(':')}`, '--kill-on-invalid-dep=yes']
+}
+
 interface Row {
   readonly id: string
+  /** It is a task of an array. */
+  readonly isTask: boolean
   readonly state: QueueState
 }
 
@@ -73,6 +82,7 @@ function rowOf(line: string): Row {
   const name = state.toLowerCase()
   return {
     id: /^\d+$/.test(array) ? array : own,
+    isTask: own.includes('_'),
     state: {
       state: name,
       reason: reason === 'None' || reason === '' ? null : reason,
@@ -87,7 +97,7 @@ function together(rows: readonly Row[]): QueueState {
   const states = rows.map(({ state }) => state)
   const [first] = states
   if (first === undefined) return UNKNOWN
-  if (states.length === 1) return first
+  if (states.length === 1 && !rows[0]!.isTask) return first
   const counts = new Map<string, number>()
   for (const { state } of states) counts.set(state, (counts.get(state) ?? 0) + 1)
   const open = states.find(({ state }) => state === 'running') ?? states.find(({ ended }) => !ended)
@@ -98,13 +108,16 @@ function together(rows: readonly Row[]): QueueState {
     reason: [...counts].map(([name, count]) => `${count} ${name}`).join(', '),
     restarts: Math.max(...states.map(({ restarts }) => restarts)),
     ended: states.every(({ ended }) => ended),
+    tasks: Object.fromEntries(counts),
   }
 }
 
 async function limits(partition: string | null): Promise<QueueLimits> {
-  const [config, partitions, associations] = await Promise.all([
+  const [config, partitions, own, all, associations] = await Promise.all([
     call('scontrol', ['show', 'config']),
     call('scontrol', ['show', 'partition', '--oneliner', ...(partition === null ? [] : [partition])]),
+    call('squeue', ['--noheader', '--array', '--me', '--format=%i']),
+    call('squeue', ['--noheader', '--array', '--states=all', '--format=%i']),
     // needs the accounting database, which many clusters do not have
     call('sacctmgr', [
       '--noheader',
@@ -123,11 +136,16 @@ async function limits(partition: string | null): Promise<QueueLimits> {
     .split('\n')
     .map(Number)
     .filter((value) => value > 0)
+  const linesOf = (text: string): number => text.split('\n').filter(Boolean).length
+  const maxJobs = numberOf(/^MaxJobCount\s*=\s*(\d+)/m.exec(config)?.[1] ?? '')
   return {
     maxHours: hoursOf(field('MaxTime')),
     maxNodes: numberOf(field('MaxNodes')) ?? numberOf(field('TotalNodes')),
     maxArraySize: numberOf(/^MaxArraySize\s*=\s*(\d+)/m.exec(config)?.[1] ?? ''),
     maxSubmitJobs: submits.length === 0 ? null : Math.min(...submits),
+    submittedJobs: linesOf(own),
+    // it counts those of the past minutes, too
+    freeJobs: maxJobs === null ? null : Math.max(0, maxJobs - linesOf(all)),
   }
 }
 

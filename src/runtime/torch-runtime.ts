@@ -28,13 +28,15 @@ import { openTensorServer, type TensorServer } from '../transport/tensor-server.
 import { writeWhole } from '../whole-file.js'
 import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
-import { inspectFile } from './checkpoint.js'
+import { exportFile, inspectFile } from './checkpoint.js'
 import { lockDirectory } from './directory-lock.js'
 import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { jobStopped } from './job-errors.js'
-import { type ProcessEnd, RANK_STORE, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
+import { inspectPlugin } from './plugin.js'
+import type { ProcessEnd, RuntimeProcess } from './process.js'
+import { isOnlyRank, ONLY_RANK, RANK_STORE, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
 import { shareRun } from './run-service.js'
@@ -46,7 +48,7 @@ export interface TorchRuntimeOptions {
   readonly python?: string | null | undefined
 }
 
-/** Return the model runtime that computes: PyTorch under torchrun for trainings, a plain process for work by case. */
+/** Return the model runtime that computes: PyTorch in one process, or in ranks under torchrun. */
 export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
   return {
     train: (spec, feed, call) => new TorchSession(options, spec, feed, call),
@@ -57,6 +59,8 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
+    exportWeights: (spec, call) => exportFile(spec, { ...options, ...call }),
+    inspectPlugin: (spec, call) => inspectPlugin(spec, { ...options, ...call }),
     share: shareRun,
     lock: (directory, work) => lockDirectory(directory, work, options.python),
   }
@@ -96,10 +100,11 @@ async function startJob(
   answer: AnswerRank | null,
 ): Promise<Job> {
   const python = resolvePython({ explicit: options.python ?? undefined })
+  const { logDirectory } = call
   const node = call.place?.nodeRank ?? 0
   const rendezvous = rendezvousOf(call.place, call.hangSeconds ?? null)
-  const alone = rendezvous === undefined && (ranks ?? 1) === 1
-  const network = alone ? {} : await networkOf(rendezvous?.rendezvous ?? null)
+  const onlyRank = isOnlyRank(ranks, rendezvous)
+  const network = onlyRank || ranks === null ? {} : await networkOf(rendezvous?.rendezvous ?? null)
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const environment = { ...network, ...cleanEnvironment({ threads }) }
   await clearFailures(call.logDirectory, node)
@@ -142,9 +147,11 @@ async function startJob(
         FREETUMOR_LOG_DIRECTORY: call.logDirectory,
         FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
         ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
+        ...(call.profile ? { FREETUMOR_PROFILE: '1' } : {}),
+        ...(onlyRank ? ONLY_RANK : {}),
         ...(rendezvous ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
       },
-      logDirectory: call.logDirectory,
+      logDirectory,
       runId,
       node,
     })
@@ -156,9 +163,9 @@ async function startJob(
       process,
       control,
       tensors,
-      logDirectory: call.logDirectory,
+      logDirectory,
       node,
-      explain: (end) => explainFailure({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
+      explain: (end) => explainFailure({ logDirectory, node, end, oomKillsBefore, onlyRank }),
       feedFailure: () => feedFailure,
       close,
     }

@@ -1,11 +1,12 @@
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, openSync, statSync } from 'node:fs'
 import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { EnvironmentError } from '../errors.js'
-import { cannotBeRead } from '../system-errors.js'
 import type { Vec3 } from '../volume/volume.js'
+import { type ArrayFile, changeStamp, readFully } from './array-file.js'
 import { type ArrayName, BLOCK_VOXELS, brokenCase, damaged, type OpenGroup } from './case-group.js'
+import { openCompressed } from './compressed-array.js'
 
 /** Image or label of a prepared case; boxes of it are read without the remainder. */
 export interface CachedArray<T extends Int16Array | Uint8Array> {
@@ -42,7 +43,7 @@ export function openLabel(group: OpenGroup): CachedArray<Uint8Array> {
  * @throws DataError if it changed since the case was prepared
  */
 export function readIndex(group: OpenGroup): Uint16Array {
-  const descriptor = openChunk(group, 'index')
+  const { descriptor } = openChunk(group, 'index')
   try {
     const { shape } = group.arrays.index
     const counts = new Uint16Array(shape.reduce((product, side) => product * side, 1))
@@ -54,8 +55,11 @@ export function readIndex(group: OpenGroup): Uint16Array {
   }
 }
 
-/** Open the file of an array, after checking its size. */
-function openChunk(group: OpenGroup, name: ArrayName): number {
+/** Open the file of an array, after checking its size if it is not compressed. */
+function openChunk(
+  group: OpenGroup,
+  name: ArrayName,
+): { readonly descriptor: number; readonly bytes: number } {
   const { type, shape } = group.arrays[name]
   if (type !== TYPES[name])
     throw brokenCase(group, `${name}: wrong type (expected ${TYPES[name]}, found ${type})`)
@@ -66,15 +70,9 @@ function openChunk(group: OpenGroup, name: ArrayName): number {
   const file = join(group.path, name, 'c', ...shape.map(() => '0'))
   const bytes = BYTES[name] * shape.reduce((product, side) => product * side, 1)
   const found = statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  if (found !== bytes)
+  if (found !== bytes && (name === 'index' || !group.compressed || found === 0))
     throw brokenCase(group, `${name}: wrong size (expected ${bytes} bytes, found ${found})`)
-  return openSync(file, 'r')
-}
-
-interface Chunk {
-  readonly group: OpenGroup
-  readonly name: ArrayName
-  readonly descriptor: number
+  return { descriptor: openSync(file, 'r'), bytes: found }
 }
 
 function openVoxels<T extends Int16Array | Uint8Array>(
@@ -83,33 +81,49 @@ function openVoxels<T extends Int16Array | Uint8Array>(
   allocate: (length: number) => T,
 ): CachedArray<T> {
   const shape = group.arrays[name].shape as unknown as Vec3
-  const chunk: Chunk = { group, name, descriptor: openChunk(group, name) }
-  const check = slabChecker(chunk, group.slabChecksums[name], shape[1])
-  return {
-    shape,
-    read(start, stop) {
-      const [planes, rows, columns] = stop.map((end, axis) => end - start[axis]!) as [number, number, number]
-      const box = allocate(planes * rows * columns)
-      const stamp = stampOf(chunk.descriptor)
-      // whole slabs are read for their checksums; whole rows are read because they are adjacent on disk
-      const firstRow = Math.floor(start[1]! / BLOCK_VOXELS) * BLOCK_VOXELS
-      const endRow = Math.min(shape[1], Math.ceil(stop[1]! / BLOCK_VOXELS) * BLOCK_VOXELS)
-      const slabs = allocate((endRow - firstRow) * shape[2])
-      for (let plane = 0; plane < planes && box.length > 0; plane++) {
-        const x = start[0]! + plane
-        readFully(chunk, bytesOf(slabs), (x * shape[1] + firstRow) * shape[2] * slabs.BYTES_PER_ELEMENT)
-        check(stamp, x, firstRow, endRow, bytesOf(slabs))
-        for (let row = 0; row < rows; row++) {
-          const from = (start[1]! - firstRow + row) * shape[2] + start[2]!
-          box.set(
-            slabs.subarray(from, from + columns) as T & Int16Array & Uint8Array,
-            (plane * rows + row) * columns,
-          )
-        }
+  const chunk = { group, name, ...openChunk(group, name) }
+  const close = (): void => closeSync(chunk.descriptor)
+  const expected = group.voxelChecksums[name]
+  try {
+    const read = group.compressed
+      ? openCompressed(chunk, shape, expected, allocate)
+      : slabReader(chunk, shape, expected, allocate)
+    return { shape, read, close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+/** Return the function that reads boxes of an uncompressed array. */
+function slabReader<T extends Int16Array | Uint8Array>(
+  chunk: ArrayFile,
+  shape: Vec3,
+  expected: Uint32Array,
+  allocate: (length: number) => T,
+): CachedArray<T>['read'] {
+  const check = slabChecker(chunk, expected, shape[1])
+  return (start, stop) => {
+    const [planes, rows, columns] = stop.map((end, axis) => end - start[axis]!) as [number, number, number]
+    const box = allocate(planes * rows * columns)
+    const stamp = changeStamp(chunk.descriptor)
+    // whole slabs are read for their checksums; whole rows are read because they are adjacent on disk
+    const firstRow = Math.floor(start[1]! / BLOCK_VOXELS) * BLOCK_VOXELS
+    const endRow = Math.min(shape[1], Math.ceil(stop[1]! / BLOCK_VOXELS) * BLOCK_VOXELS)
+    const slabs = allocate((endRow - firstRow) * shape[2])
+    for (let plane = 0; plane < planes && box.length > 0; plane++) {
+      const x = start[0]! + plane
+      readFully(chunk, bytesOf(slabs), (x * shape[1] + firstRow) * shape[2] * slabs.BYTES_PER_ELEMENT)
+      check(stamp, x, firstRow, endRow, bytesOf(slabs))
+      for (let row = 0; row < rows; row++) {
+        const from = (start[1]! - firstRow + row) * shape[2] + start[2]!
+        box.set(
+          slabs.subarray(from, from + columns) as T & Int16Array & Uint8Array,
+          (plane * rows + row) * columns,
+        )
       }
-      return box
-    },
-    close: () => closeSync(chunk.descriptor),
+    }
+    return box
   }
 }
 
@@ -117,7 +131,7 @@ function openVoxels<T extends Int16Array | Uint8Array>(
  * Return a function that checks slabs, each once until size or times of the file change. A case that stays
  * open is not checked for every crop, but writes to its file during a run are still detected.
  */
-function slabChecker(chunk: Chunk, expected: Uint32Array, numRows: number) {
+function slabChecker(chunk: ArrayFile, expected: Uint32Array, numRows: number) {
   const perPlane = Math.ceil(numRows / BLOCK_VOXELS)
   const checked = new Uint8Array(expected.length)
   let checkedAt = ''
@@ -138,34 +152,6 @@ function slabChecker(chunk: Chunk, expected: Uint32Array, numRows: number) {
         )
       checked[slab] = 1
     }
-  }
-}
-
-function stampOf(descriptor: number): string {
-  const { size, mtimeNs, ctimeNs } = fstatSync(descriptor, { bigint: true })
-  return `${size} ${mtimeNs} ${ctimeNs}`
-}
-
-function readFully({ group, name, descriptor }: Chunk, target: Uint8Array, position: number): void {
-  for (let done = 0; done < target.length; ) {
-    const count = readSome(group, name, descriptor, target, done, position)
-    if (count === 0) throw brokenCase(group, `${name}: truncated (expected byte ${position + target.length})`)
-    done += count
-  }
-}
-
-function readSome(
-  group: OpenGroup,
-  name: string,
-  descriptor: number,
-  target: Uint8Array,
-  done: number,
-  position: number,
-): number {
-  try {
-    return readSync(descriptor, target, done, target.length - done, position + done)
-  } catch (cause) {
-    throw brokenCase(group, cannotBeRead(name, (cause as NodeJS.ErrnoException).code), cause)
   }
 }
 

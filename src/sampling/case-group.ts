@@ -5,6 +5,7 @@ import { cacheName } from '../curation/case-file-names.js'
 import { DataError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
 import { readProblem } from '../system-errors.js'
+import type { Vec3 } from '../volume/volume.js'
 
 /** The Zarr group of a prepared case; errors name case and path. */
 export interface CaseGroup {
@@ -19,13 +20,18 @@ export interface OpenGroup extends CaseGroup {
   readonly arrays: Readonly<Record<ArrayName, ArrayLayout>>
   /** CRC-32 of the index, as stored in its file. */
   readonly indexChecksum: number
-  /** CRC-32 of each slab of image and label, C order [X, ceil(Y / 16)]. */
-  readonly slabChecksums: Readonly<Record<'image' | 'label', Uint32Array>>
+  /** True if image and label are shards of compressed chunks. */
+  readonly compressed: boolean
+  /**
+   * CRC-32 of image and label. Uncompressed: of each slab, C order [X, ceil(Y / 16)]. Compressed: of the index of the shard,
+   * then of each chunk.
+   */
+  readonly voxelChecksums: Readonly<Record<'image' | 'label', Uint32Array>>
 }
 
 export type ArrayName = 'image' | 'label' | 'index'
 
-/** One uncompressed little-endian chunk in C order. */
+/** One little-endian file in C order. */
 export interface ArrayLayout {
   readonly type: string
   readonly shape: readonly number[]
@@ -33,7 +39,10 @@ export interface ArrayLayout {
 
 /** Rows (axis Y) of a plane (axis X) that share one checksum, and voxels per side of a block of the index. */
 export const BLOCK_VOXELS = 16
+/** Voxels per side of a compressed chunk. */
+export const CHUNK_VOXELS = 32
 const FORMAT_VERSION = 2
+const COMPRESSED_VERSION = 3
 const ARRAYS: readonly ArrayName[] = ['image', 'label', 'index']
 
 /**
@@ -52,24 +61,35 @@ export async function openCaseGroup(group: CaseGroup): Promise<OpenGroup> {
   const table = await readTable(group)
   for (const [at, content] of [root!, ...arrayFiles].entries())
     if (crc32(content) !== table[at]) throw damaged(group, names[at]!)
-  const [planes, rows] = arrays.image.shape as [number, number]
-  const slabs = planes * Math.ceil(rows / BLOCK_VOXELS)
+  const compressed = attributes.version === COMPRESSED_VERSION
+  const shape = arrays.image.shape as Vec3
+  const each = compressed ? 1 + product(chunksOf(shape)) : shape[0] * Math.ceil(shape[1] / BLOCK_VOXELS)
   const first = names.length + 1
-  if (table.length !== first + 2 * slabs + 1)
+  if (table.length !== first + 2 * each + 1)
     throw brokenCase(
       group,
-      `wrong number of checksums (expected ${first + 2 * slabs + 1}, found ${table.length})`,
+      `wrong number of checksums (expected ${first + 2 * each + 1}, found ${table.length})`,
     )
   return {
     ...group,
     attributes,
     arrays,
     indexChecksum: table[names.length]!,
-    slabChecksums: {
-      image: table.subarray(first, first + slabs),
-      label: table.subarray(first + slabs, first + 2 * slabs),
+    compressed,
+    voxelChecksums: {
+      image: table.subarray(first, first + each),
+      label: table.subarray(first + each, first + 2 * each),
     },
   }
+}
+
+/** Return the number of compressed chunks along each axis. */
+export function chunksOf(shape: Vec3): Vec3 {
+  return shape.map((side) => Math.ceil(side / CHUNK_VOXELS)) as unknown as Vec3
+}
+
+function product([x, y, z]: Vec3): number {
+  return x * y * z
 }
 
 /** Return the error of an invalid prepared case. */
@@ -100,8 +120,11 @@ async function readPart(group: CaseGroup, name: string): Promise<Buffer> {
 
 function attributesOf(group: CaseGroup, root: Buffer): Readonly<Record<string, unknown>> {
   const attributes = parse(group, 'zarr.json', root, (document) => document.attributes.freetumor)
-  if (attributes?.version !== FORMAT_VERSION)
-    throw brokenCase(group, `wrong format (expected ${FORMAT_VERSION}, found ${attributes?.version})`)
+  if (attributes?.version !== FORMAT_VERSION && attributes?.version !== COMPRESSED_VERSION)
+    throw brokenCase(
+      group,
+      `wrong format (expected ${FORMAT_VERSION} or ${COMPRESSED_VERSION}, found ${attributes?.version})`,
+    )
   if (cacheName(String(attributes.case)) !== basename(group.path))
     throw brokenCase(group, `wrong case (found ${attributes.case})`)
   return attributes

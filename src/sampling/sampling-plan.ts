@@ -42,9 +42,12 @@ export interface WeightedOrgan extends Organ {
 
 export interface TumorSampling extends SizeSettings {
   /**
-   * Independent plans per crop: 0 none, 1 online synthesis, 2 for the steps of generator and discriminator.
+   * Independent plans per crop: 0 none, online synthesis its attempts, 2 for the steps of generator and
+   * discriminator.
    */
-  readonly draws: 0 | 1 | 2
+  readonly draws: number
+  /** True if only one of the plans is used: a further one is made only where the first found room. */
+  readonly alternatives: boolean
   /** Crops that get tumors: any with an organ voxel, or only those without a real tumor voxel. */
   readonly condition: 'organ' | 'organWithoutTumor'
   readonly perCrop: number
@@ -87,7 +90,7 @@ export interface PlannedTumor {
   readonly textureIndex: number
   readonly textureStart: Vec3
   readonly handcraftedDifference: number
-  /** 0 for the generator's step, 1 for the discriminator's. */
+  /** 0 for the generator's step, 1 for the discriminator's; in a segmentation the number of the attempt. */
   readonly draw: number
 }
 

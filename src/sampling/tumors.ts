@@ -38,7 +38,10 @@ export function planTumors(
     return known.get(organLabel)!
   }
   let noRoom: NoRoomReason | null = null
-  for (let draw = 0; present.length > 0 && draw < plan.tumors.draws; draw++) {
+  const { draws, alternatives } = plan.tumors
+  for (let draw = 0; present.length > 0 && draw < draws; draw++) {
+    const isAlternative = alternatives && draw > 0
+    if (isAlternative && noRoom !== null) break
     const stream = openStream(draw)
     const placed: TumorPlan[] = []
     for (let count = 0; count < plan.tumors.perCrop; count++) {
@@ -46,7 +49,7 @@ export function planTumors(
       if (found.outcome === 'placed') {
         placed.push(found.plan)
         tumors.push(asPlanned(organ.name, found.plan, draw))
-      } else noRoom = found.outcome
+      } else if (!isAlternative) noRoom = found.outcome
     }
   }
   return { tumors, noRoom }

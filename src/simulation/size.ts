@@ -52,6 +52,12 @@ export function sizeOfRadius(radius: Vec3): SizeClass {
   return SIZE_CLASSES.reduce((nearest, size) => (distance(size) < distance(nearest) ? size : nearest))
 }
 
+/** Return the class of a tumor by its number of voxels, as that of a ball of its volume. */
+export function sizeOfVoxels(voxels: number): SizeClass {
+  const radius = Math.cbrt((3 * voxels) / (4 * Math.PI))
+  return sizeOfRadius([radius, radius, radius])
+}
+
 export interface SizeSettings {
   readonly sizeOdds: SizeOdds
   readonly radiusVoxels: Readonly<Record<SizeClass, Radius>>

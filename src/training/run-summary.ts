@@ -10,7 +10,7 @@ import { type ExitRecord, readExit } from './run-directory.js'
 export interface QueuedJob {
   readonly scheduler: 'slurm' | 'kubernetes'
   readonly id: string
-  /** As the scheduler names it, in lower case: `pending`, `running`, `cancelled`, ... `unknown`: it has forgotten the job. */
+  /** As the scheduler names it, in lower case: `pending`, `running`, `cancelled`, ... `unknown`: it has forgotten the job. `submitted`: its queue was not read. */
   readonly state: string
   /** Why it is pending or has ended; null if the scheduler states none. */
   readonly reason: string | null
@@ -18,6 +18,21 @@ export interface QueuedJob {
   readonly restarts: number
   /** True if the job has ended and no start follows. */
   readonly ended: boolean
+  /** Tasks of a job array by their state; absent for another job. */
+  readonly tasks?: Readonly<Record<string, number>>
+  /** Absent for a job without `--array`. */
+  readonly shards?: ShardStates
+}
+
+/** Shards of a command that a cluster runs as job arrays. */
+export interface ShardStates {
+  /** Number of all shards. */
+  readonly count: number
+  /** Shards that ended in these jobs, increasing. */
+  readonly completed: readonly number[]
+  readonly failed: readonly number[]
+  /** Command that submits the shards again that are not complete; null before the end of the jobs, and if there is none. */
+  readonly again: string | null
 }
 
 /** State of a run, from its files and from its process if one runs. */
@@ -90,7 +105,7 @@ function stateOf(
   if (status !== null) return { state: status.phase, reason: null }
   if (exit?.outcome === 'completed') return { state: 'completed', reason: exit.reason }
   // an earlier start may have left its end
-  if (queue !== null && !queue.ended)
+  if (queue !== null && !queue.ended && (queue.state !== 'submitted' || exit === null))
     return queue.state === 'running'
       ? { state: 'starting', reason: null }
       : { state: 'pending', reason: queue.reason }

@@ -11,8 +11,12 @@ export interface TrainOptions extends StopOptions {
   readonly continue?: boolean | undefined
   /** Wait this long for another process that trains in the directory. Default: 0, it is an error at once. */
   readonly lockWaitSeconds?: number | undefined
+  /** Receives the reason of this wait, once. */
+  readonly onLockWait?: ((reason: string) => void) | undefined
   /** Resume even if the configuration or the data differ from those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
+  /** Measure the time of each stage of the steps; write `profile.json` in the run directory. Default: false. */
+  readonly profile?: boolean | undefined
   /** Rank of this node if `runtime.nodes` is more than 1. Default: 0. */
   readonly nodeRank?: number | undefined
   /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */

@@ -16,7 +16,7 @@ const FORMATS: readonly ForeignFormat[] = [
     name: 'DICOM',
     names: /\.(dcm|dicom|ima)$/i,
     start: /^.{128}DICM/s,
-    remedy: 'convert each series to NIfTI: `dcm2niix -z y -o scans FOLDER`',
+    remedy: 'convert the series to NIfTI: `freetumor data convert FOLDER --out scans`',
   },
   { name: 'NRRD', names: /\.(nrrd|nhdr)$/i, start: /^NRRD000/, remedy: TO_NIFTI },
   { name: 'MetaImage', names: /\.(mha|mhd)$/i, start: /^(ObjectType|NDims)\s*=/, remedy: TO_NIFTI },

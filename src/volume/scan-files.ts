@@ -28,3 +28,17 @@ export async function statesOfScan(file: string): Promise<FileState[]> {
     ),
   )
 }
+
+/** Number of parallel questions; disks and networks serve several at a time. */
+const PARALLEL = 16
+
+/** Return the states of many scans, in order. */
+export async function statesOfScans(files: readonly string[]): Promise<FileState[][]> {
+  const found: FileState[][] = []
+  let next = 0
+  const work = async (): Promise<void> => {
+    for (let at = next++; at < files.length; at = next++) found[at] = await statesOfScan(files[at]!)
+  }
+  await Promise.all(Array.from({ length: PARALLEL }, work))
+  return found
+}

@@ -3,13 +3,13 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { commandTree } from '../../src/cli/command-tree.js'
-import { COMMANDS } from '../../src/cli/commands/all.js'
+import { allCommands } from '../../src/cli/commands/all.js'
 import { completionScript, SHELLS, type Shell } from '../../src/cli/completion.js'
 import { makeProgram, runProgram } from '../../src/cli/program.js'
 import { memoryIo } from '../helpers/cli.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
-const tree = commandTree(makeProgram(COMMANDS, memoryIo()))
+const tree = commandTree(makeProgram(await allCommands(), memoryIo()))
 const installed = (shell: Shell): boolean => spawnSync(shell, ['-c', 'exit 0']).status === 0
 
 /** Complete a command line with bash; the last word is completed. */
@@ -58,14 +58,14 @@ it.each(SHELLS)('completion of %s is a valid script', (shell) => {
 
 it('completion of a shell that is not supported is refused', async () => {
   const io = memoryIo()
-  expect(await runProgram(COMMANDS, ['completion', 'tcsh'], io)).toBe(2)
+  expect(await runProgram(await allCommands(), ['completion', 'tcsh'], io)).toBe(2)
   expect(io.stderr.join('\n')).toContain('expected one of bash, zsh, fish')
 })
 
 describe('help as JSON', () => {
   const printed = async (...argv: string[]) => {
     const io = memoryIo()
-    expect(await runProgram(COMMANDS, argv, io)).toBe(0)
+    expect(await runProgram(await allCommands(), argv, io)).toBe(0)
     return JSON.parse(io.stdout.join('\n'))
   }
 
@@ -89,6 +89,6 @@ describe('help as JSON', () => {
 
   it('is not taken from the arguments of a user script', async () => {
     const io = memoryIo()
-    expect(await runProgram(COMMANDS, ['plan', '--', '--help', '--output', 'json'], io)).toBe(2)
+    expect(await runProgram(await allCommands(), ['plan', '--', '--help', '--output', 'json'], io)).toBe(2)
   })
 })

@@ -1,19 +1,19 @@
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
-import { COMMANDS } from '../../src/cli/commands/all.js'
+import { allCommands } from '../../src/cli/commands/all.js'
 import { makeProgram } from '../../src/cli/program.js'
 import { memoryIo } from '../helpers/cli.js'
 import { longSentences, MAX_WORDS } from '../helpers/words.js'
 
 /** Verbs that a description in the help may start with. */
 const VERBS = new Set(
-  `Accept Adopt Leave Replace Search Allow Assign Average Balance Build Check Choose Compare Continue Convert Count Create Crop Detect
+  `Accept Adopt Compute Label Leave Pass Record Replace Search Allow Assign Average Balance Build Check Choose Compare Continue Convert Count Create Crop Detect
   Download Draw Exclude Export Find Follow Ignore Include Inspect Install Keep Limit List Map Measure Merge Name
   Overwrite Paint Pause Place Plan Prepare Print Read Refuse Remap Remove Report Resample Restart Resume Round Run Save Score
   Segment Select Set Show Simulate Skip Split Start State Stop Submit Synthesize Train Try Update Use Verify Wait Weight
   Write`.split(/\s+/),
 )
-const commands = descendants(makeProgram(COMMANDS, memoryIo()))
+const commands = descendants(makeProgram(await allCommands(), memoryIo()))
 const entries = commands.flatMap((command) => [
   [pathOf(command), command.description()] as const,
   ...command.options.map(({ flags, description }) => [`${pathOf(command)} ${flags}`, description] as const),

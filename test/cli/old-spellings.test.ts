@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { COMMANDS } from '../../src/cli/commands/all.js'
+import { allCommands } from '../../src/cli/commands/all.js'
 import { OLD_SPELLINGS, withNewSpellings } from '../../src/cli/old-spellings.js'
 import { makeProgram, runProgram } from '../../src/cli/program.js'
 import { packageRoot } from '../../src/runtime/python.js'
 import { memoryIo } from '../helpers/cli.js'
 
-const program = makeProgram(COMMANDS, memoryIo())
+const program = makeProgram(await allCommands(), memoryIo())
 
 describe.each(OLD_SPELLINGS)('$command $old', ({ command, old, now }) => {
   test('is no option of the command, and its new spelling is one', () => {
@@ -36,6 +36,8 @@ test('the flags of other commands keep their spelling', () => {
 
 test('a command runs with an old spelling', async () => {
   const io = memoryIo()
-  expect(await runProgram(COMMANDS, ['evaluate', '--labels-ids', '1', '--schema', 'summary'], io)).toBe(0)
+  expect(
+    await runProgram(await allCommands(), ['evaluate', '--labels-ids', '1', '--schema', 'summary'], io),
+  ).toBe(0)
   expect(io.stderr).toEqual(['note: `--labels-ids` is now `--label-ids`; the old spelling works until 0.3'])
 })

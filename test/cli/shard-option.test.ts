@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { describe, expect, it, test } from 'vitest'
-import { COMMANDS } from '../../src/cli/commands/all.js'
+import { allCommands } from '../../src/cli/commands/all.js'
 import { runProgram } from '../../src/cli/program.js'
 import { shardOf, shardOption } from '../../src/cli/shard-option.js'
 import type { Shard } from '../../src/curation/datasets/shard.js'
@@ -39,7 +39,9 @@ describe('--shard', () => {
     'is refused as "%s" with its form',
     async (text) => {
       const io = memoryIo()
-      expect(await runProgram(COMMANDS, ['prepare', '--config', 'a', `--shard=${text}`], io)).toBe(2)
+      expect(await runProgram(await allCommands(), ['prepare', '--config', 'a', `--shard=${text}`], io)).toBe(
+        2,
+      )
       expect(io.stderr.join('\n')).toContain(
         `--shard: wrong value (expected I/N with 1 <= I <= N <= 100000, found ${text})`,
       )
@@ -50,13 +52,13 @@ describe('--shard', () => {
 test('--shard is an option of every command over many cases', async () => {
   for (const command of ['prepare', 'data check', 'data audit', 'synthesize', 'predict', 'evaluate']) {
     const io = memoryIo()
-    await runProgram(COMMANDS, [...command.split(' '), '--help'], io)
+    await runProgram(await allCommands(), [...command.split(' '), '--help'], io)
     expect(io.stdout.join('\n'), command).toContain('--shard <i/n>')
   }
 })
 
 test('merge of a folder without shards is refused with what to name', async () => {
   const io = memoryIo({ cwd: '/' })
-  expect(await runProgram(COMMANDS, ['merge', 'nowhere'], io)).toBe(2)
+  expect(await runProgram(await allCommands(), ['merge', 'nowhere'], io)).toBe(2)
   expect(io.stderr.join('\n')).toContain('/nowhere: holds no shards')
 })

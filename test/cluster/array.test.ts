@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from 'vitest'
 import { type ArrayPlan, planArray } from '../../src/cluster/array.js'
+import { numbersOf } from '../../src/cluster/ranges.js'
 import { casesOfShard } from '../../src/curation/datasets/shard.js'
 import { openStream } from '../../src/simulation/random.js'
 
@@ -8,8 +9,8 @@ const NO_LIMITS = { maxArraySize: 1001, maxSubmitJobs: null }
 /** The shards that the tasks of a plan work on. */
 const shardsOf = ({ slices }: ArrayPlan): number[] =>
   slices.flatMap(({ array, offset }) => {
-    const [, first, last] = /^(\d+)-(\d+)(?:%\d+)?$/.exec(array)!.map(Number)
-    return Array.from({ length: last! - first! + 1 }, (_, at) => offset + first! + at)
+    const tasks = numbersOf(array.replace(/%\d+$/, ''), 1_000_000, '--array')
+    return tasks.map((task) => offset + task)
   })
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at + 1)
 
@@ -36,7 +37,7 @@ describe('a planned array', () => {
         shards: stream.integer(1, 3000),
         atOnce: stream.integer(1, 400),
       }
-      const limits = { maxArraySize: stream.integer(2, 1500), maxSubmitJobs: stream.integer(2, 2000) }
+      const limits = { maxArraySize: stream.integer(2, 1500), maxSubmitJobs: stream.integer(3, 2000) }
       const plan = planArray(wish, limits)
       expect(plan.shards).toBe(Math.min(wish.cases, wish.shards))
       expect(shardsOf(plan)).toEqual(upTo(plan.shards))
@@ -46,8 +47,9 @@ describe('a planned array', () => {
       }
       const waves = new Map<number, number>()
       for (const { wave, tasks } of plan.slices) waves.set(wave, (waves.get(wave) ?? 0) + tasks)
-      // and the job after them
-      for (const tasks of waves.values()) expect(tasks + 1).toBeLessThanOrEqual(limits.maxSubmitJobs)
+      // and the job after them; from the second wave on, also the one that submits them
+      const besides = waves.size === 1 ? 1 : 2
+      for (const tasks of waves.values()) expect(tasks + besides).toBeLessThanOrEqual(limits.maxSubmitJobs)
     }
   })
 
@@ -63,6 +65,16 @@ describe('a planned array', () => {
       ['1-500', 2000, 0],
     ])
   })
+})
+
+test('selected shards are in arrays whose task ids stay below MaxArraySize', () => {
+  const only = [3, 7, 8, 9, 12, 40]
+  const plan = planArray({ cases: 100, shards: 100, atOnce: 2, only }, { ...NO_LIMITS, maxArraySize: 8 })
+  expect(plan.slices.map(({ array, offset }) => [array, offset])).toEqual([
+    ['1,5-7%2', 2],
+    ['1', 11],
+    ['1', 39],
+  ])
 })
 
 test('refuses limits that allow no task, and no case', () => {

@@ -106,6 +106,32 @@ describe('sbatchScript', () => {
       expect(() => configWith(cluster)).toThrow('cluster')
   })
 
+  it('refuses an extra line that would take in the next one', () => {
+    const scriptOf = (line: string): string => sbatchScript(jobOf({ slurm: { extraLines: [line] } }))
+    for (const [line, missing] of [
+      ['echo "it', '"'],
+      ["echo 'it", "'"],
+      ['echo `date', '`'],
+      ['echo $(date', ')'],
+      ['echo "$(basename "$PWD")', '"'],
+      ['echo a \\', 'no \\'],
+      ['#SBATCH --comment="night', '"'],
+    ] as const)
+      expect(() => scriptOf(line)).toThrow(
+        `cluster.slurm.extraLines: incomplete line (expected ${missing} at its end, found ${line})`,
+      )
+    for (const line of [
+      `echo "it's" 'a "b' \\"`,
+      `x="$(basename '"a' "b")"`,
+      `date # it's late`,
+      `echo a#b "c # d"`,
+      '#SBATCH --comment="a b"',
+      'echo $x $((1 + 2))',
+    ]) {
+      expect(refusedByBash(scriptOf(line))).toBe('')
+    }
+  })
+
   it('gives quotes, spaces and percent signs to the shell as they are', () => {
     const directory = `/scratch/it's 100% "mine"`
     const script = sbatchScript(jobOf({ environment: { GREETING: `$(id) it's` } }, { directory }))

@@ -55,7 +55,7 @@ function start({ code, work = TRAINING, nodes = 1, env = {}, ...given }: Start) 
     python: null,
     cluster: clusterSection.parse({ image: 'freetumor:0.2.0', mounts: [{ source: 'runs', target: '/' }] }),
   }
-  writeFileSync(join(folder, 'start.sh'), startScript(job))
+  writeFileSync(join(folder, 'start.sh'), startScript(job, 'trainjob/a'))
   const child: ChildProcess = spawn('/bin/sh', [join(folder, 'start.sh')], {
     env: { ...process.env, PATH: `${folder}:${process.env.PATH}`, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Command, CommanderError } from 'commander'
 import { describe, expect, it } from 'vitest'
-import { COMMANDS } from '../../src/cli/commands/all.js'
+import { allCommands } from '../../src/cli/commands/all.js'
 import { makeProgram } from '../../src/cli/program.js'
 import { packageRoot } from '../../src/runtime/python.js'
 import { memoryIo } from '../helpers/cli.js'
@@ -26,13 +26,14 @@ describe('commandsOf', () => {
   })
 })
 
+const complete = await allCommands()
 const commands = blocksIn('sh').flatMap((block) =>
   commandsOf(block.text).map((words) => ({ words, at: `${block.page}:${block.line}` })),
 )
 
 /** The CLI with actions that do nothing. */
 function dryProgram(): Command {
-  const program = makeProgram(COMMANDS, memoryIo())
+  const program = makeProgram(complete, memoryIo())
   silence(program)
   return program
 }

@@ -1,17 +1,24 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type SlurmCluster, startSlurm, whatSlurmLacks } from '../../scripts/faults/slurm-cluster.mjs'
 import { resolvePython } from '../../src/runtime/python.js'
 import type { RunEvent } from '../../src/training/events.js'
 import type { ExitRecord } from '../../src/training/run-directory.js'
-import { runCli } from '../helpers/cli.js'
+import type { RunSummary } from '../../src/training/run-summary.js'
+import { builtMain, runCli } from '../helpers/cli.js'
 import { until } from '../helpers/until.js'
 
 const lacking = whatSlurmLacks()
 const title =
   lacking === null ? 'jobs of a real Slurm' : `jobs of a real Slurm (skipped: ${lacking} is missing)`
 const STEPS = 30
+
+function linesIn(path: string): unknown[] {
+  if (!existsSync(path)) return []
+  const lines = readFileSync(path, 'utf8').split('\n')
+  return lines.filter((line) => line.endsWith('}')).map((line) => JSON.parse(line) as unknown)
+}
 
 interface Job {
   readonly id: string
@@ -56,13 +63,6 @@ describe.skipIf(lacking !== null)(title, () => {
   const state = async ({ id }: Job) => (await cluster.job(id))?.JobState
   const restarts = async ({ id }: Job) => Number((await cluster.job(id))?.Restarts)
   const ended = async (job: Job) => /COMPLETED|FAILED|CANCELLED/.test((await state(job)) ?? '')
-  const linesIn = (path: string): unknown[] =>
-    existsSync(path)
-      ? readFileSync(path, 'utf8')
-          .split('\n')
-          .filter((line) => line.endsWith('}'))
-          .map((line) => JSON.parse(line) as unknown)
-      : []
   const losses = ({ directory }: Job) =>
     (linesIn(join(directory, 'events.jsonl')) as RunEvent[]).flatMap((event) =>
       event.type === 'step' ? [[event.step, event.losses]] : [],
@@ -170,4 +170,101 @@ cluster: { check: false, cpusPerNode: 1 }
     expect(stderr).toContain('nowhere')
     expect(existsSync(join(cluster.folder, 'refused'))).toBe(false)
   }, 120_000)
+})
+
+describe.skipIf(lacking !== null)(`${title}: arrays beyond the limits of the scheduler`, () => {
+  const SHARDS = 7
+  let cluster: SlurmCluster
+
+  beforeAll(async () => {
+    // ids of tasks are 1 to 3
+    cluster = await startSlurm({ extra: ['MaxArraySize=4'] })
+    const phantoms = ['phantom', '--out', 'hosts', '--cases', `${SHARDS}`, '--size', '32']
+    await cluster.run(process.execPath, [builtMain, ...phantoms])
+  }, 240_000)
+  afterAll(() => cluster.close(), 60_000)
+
+  const freetumor = async (...argv: readonly string[]) =>
+    await runCli(argv, { cwd: cluster.folder, env: cluster.env })
+  const submit = async (name: string, set: readonly string[] = []) => {
+    const settings = ['cluster.gpusPerNode=0', 'cluster.cpusPerNode=1', 'cluster.nodes=1', ...set]
+    const argv = ['submit', 'debug-baseline', '--array', `${SHARDS}`, '--output', 'json', '--out', name]
+    const check = ['data', 'check', 'hosts', '--out', `${name}-check`, '--workers', '1']
+    const { code, stdout, stderr } = await freetumor(...argv, '--set', ...settings, '--', ...check)
+    expect([code, stderr]).toEqual([0, ''])
+    return JSON.parse(stdout) as Job & { arrays: string[]; waves: number; merge: Job | null }
+  }
+  const shown = async (name: string) => {
+    const { stdout } = await freetumor('runs', 'show', join(cluster.folder, name), '--output', 'json')
+    return JSON.parse(stdout) as RunSummary
+  }
+  const end = async (name: string): Promise<RunSummary> => {
+    let found: RunSummary
+    await until(async () => {
+      found = await shown(name)
+      return found.queue?.ended ?? false
+    })
+    return found!
+  }
+  const findings = (name: string): unknown =>
+    JSON.parse(readFileSync(join(cluster.folder, `${name}-check/findings.json`), 'utf8'))
+
+  it('several job arrays have one merge; a failed shard is named, and runs again alone', async () => {
+    const broken = join(cluster.folder, 'one-check/shards/5-of-7')
+    mkdirSync(dirname(broken), { recursive: true })
+    writeFileSync(broken, 'no folder')
+    const { arrays, waves, merge } = await submit('one')
+    expect([arrays.length, waves, merge === null]).toEqual([3, 1, false])
+    const failed = await end('one')
+    expect(failed).toMatchObject({
+      state: 'failed',
+      queue: {
+        id: [...arrays, merge!.id].join(','),
+        reason: '6 of 7 shards complete; failed: 5',
+        shards: { count: 7, completed: [1, 2, 3, 4, 6, 7], failed: [5] },
+      },
+    })
+    const log = readFileSync(
+      join(cluster.folder, `one/logs/slurm-${merge!.id}/restart-0/work.node-0.log`),
+      'utf8',
+    )
+    expect(log).toContain('shard 5: it has not finished; run `freetumor data check hosts --out one-check')
+    rmSync(broken)
+    const again = failed.queue!.shards!.again!
+    expect(again).toContain('--only 5 -- data check hosts')
+    const { code } = await freetumor(...again.split(' ').slice(1))
+    expect(code).toBe(0)
+    expect(await end('one')).toMatchObject({
+      state: 'completed',
+      queue: { reason: '1 of 1 shards complete', shards: { completed: [5], failed: [], again: null } },
+    })
+    expect(findings('one')).toMatchObject({ ok: true, numCases: SHARDS })
+  }, 600_000)
+
+  it('waves follow each other if the user may not submit all tasks at once', async () => {
+    // tasks of a wave, the job that submits it, and the one after it
+    const { arrays, waves, merge } = await submit('waves', ['cluster.slurm.maxSubmitJobs=5'])
+    expect([arrays.length, waves, merge]).toEqual([1, 3, null])
+    expect(await end('waves')).toMatchObject({
+      state: 'completed',
+      queue: { reason: '7 of 7 shards complete', shards: { completed: [1, 2, 3, 4, 5, 6, 7] } },
+    })
+    const jobs = linesIn(join(cluster.folder, 'waves/submission/jobs.jsonl')) as { script: string }[]
+    expect(jobs.map(({ script }) => script)).toEqual(
+      ['tasks-1', 'wave-2', 'tasks-2', 'wave-3', 'tasks-3', 'merge'].map((name) => `${name}.sbatch`),
+    )
+    expect(findings('waves')).toMatchObject({ ok: true, numCases: SHARDS })
+  }, 600_000)
+
+  it('`runs stop` cancels every job of an array', async () => {
+    const { arrays, merge } = await submit('stopped', ['cluster.slurm.extraLines=["sleep 600"]'])
+    const { code } = await freetumor('runs', 'stop', join(cluster.folder, 'stopped'))
+    expect(code).toBe(0)
+    const left = async (): Promise<string> => {
+      const ids = [...arrays, merge!.id].join(',')
+      return await cluster.run('squeue', ['--noheader', `--jobs=${ids}`])
+    }
+    await until(async () => (await left()).trim() === '')
+    expect(await shown('stopped')).toMatchObject({ state: 'failed', queue: { state: 'cancelled' } })
+  }, 300_000)
 })

@@ -92,6 +92,20 @@ describe('a crash is explained by', () => {
     expect(card).toMatchObject({ kind: 'signal', rank: 1, message: 'rank 1 was killed by SIGKILL' })
   })
 
+  it('the signal or exit code of the only rank, which has no torchrun', async () => {
+    const ended = (code: number | null, signal: NodeJS.Signals | null) =>
+      explainFailure({
+        logDirectory: logs(),
+        end: { code, signal, tail: '' },
+        oomKillsBefore: 1e9,
+        onlyRank: true,
+      })
+    const killed = await ended(null, 'SIGSEGV')
+    expect(killed.message).toBe('rank 0 was killed by SIGSEGV')
+    expect(cardOf(killed)).toMatchObject({ kind: 'signal', rank: 0, signal: 'SIGSEGV' })
+    expect((await ended(7, null)).message).toBe('rank 0 ended with code 7')
+  })
+
   it('no signal that torchrun sent itself to end the others', async () => {
     const folder = logs({ rank: 0, message: RESET, time: 10 })
     for (const ended of [

@@ -41,7 +41,13 @@ function feedOf(seen: CropMeasures[] = []): StepFeed {
     crops: async (step, rank) => (step === 5 && rank === 1 ? [crop] : []),
     judge: async (_step, _rank, measures) => {
       seen.push(...measures)
-      return measures.map(({ item, crop: at }) => ({ item, crop: at, accepted: true, reason: 'seen' }))
+      return measures.map(({ item, crop: at }) => ({
+        item,
+        crop: at,
+        accepted: true,
+        reason: 'seen',
+        nextDraw: null,
+      }))
     },
   }
 }

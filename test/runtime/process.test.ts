@@ -107,11 +107,14 @@ it('ranks of one node start without restarts and without a TCP rendezvous, work 
   expect(ranks.join(' ')).not.toMatch(/port|standalone|tcp/)
   // torchrun turns $$ into $
   expect(runtimeArgv('python', 2, '/logs', '/a$b/job.json').at(-1)).toBe('/a$$b/job.json')
-  expect(runtimeArgv('python', null, '/logs', '/job.json')).toEqual([
-    'python',
-    '-m',
-    'freetumor_runtime',
-    '--job',
-    '/job.json',
-  ])
+  const plain = ['python', '-m', 'freetumor_runtime', '--job', '/job.json']
+  expect(runtimeArgv('python', null, '/logs', '/job.json')).toEqual(plain)
+})
+
+it('the only rank of a job starts without torchrun, but a rank on each of two nodes starts with it', () => {
+  const plain = ['python', '-m', 'freetumor_runtime', '--job', '/job.json']
+  expect(runtimeArgv('python', 1, '/logs', '/job.json')).toEqual(plain)
+  const rendezvous = { nodes: 2, nodeRank: 0, rendezvous: '10.0.0.1:29500', waitSeconds: 9 }
+  const ranks = runtimeArgv('python', 1, '/logs', '/job.json', rendezvous)
+  expect(ranks).toEqual(expect.arrayContaining(['--nproc-per-node=1', '--nnodes=2']))
 })

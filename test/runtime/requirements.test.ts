@@ -2,9 +2,11 @@ import { describe, expect, test } from 'vitest'
 import {
   belowFloors,
   compareVersions,
+  EXTRAS,
   FLOORS,
   isSupportedPython,
   offPins,
+  type RuntimeExtra,
   readRequirements,
 } from '../../src/runtime/requirements.js'
 
@@ -22,14 +24,23 @@ test('versions compare by their numbers, not by their letters or their build', (
 })
 
 test('every package with a floor is pinned, at or above its floor', () => {
-  const { pins } = readRequirements(false)
+  const { pins } = readRequirements()
   expect(Object.keys(pins)).toEqual(expect.arrayContaining(Object.keys(FLOORS)))
   expect(belowFloors(facts(pins))).toEqual([])
 })
 
+test('every package of an optional part is pinned, at or above its floor, and changes no other pin', () => {
+  const base = readRequirements().pins
+  for (const [extra, floors] of Object.entries(EXTRAS)) {
+    const { pins } = readRequirements({ extras: [extra as RuntimeExtra] })
+    expect(belowFloors(facts(pins), floors)).toEqual([])
+    expect(pins).toMatchObject(base)
+  }
+})
+
 describe('an interpreter that falls short', () => {
   test('is reported for each package, with the found and the required version', () => {
-    const { nibabel: _, ...pins } = readRequirements(false).pins
+    const { nibabel: _, ...pins } = readRequirements().pins
     expect(belowFloors(facts({ ...pins, torch: '2.9.1+cu128' }))).toEqual([
       'torch 2.9.1+cu128 (2.10 or newer is needed)',
       'nibabel is missing',

@@ -11,7 +11,7 @@ import { temporaryFolder } from '../helpers/temporary.js'
 import { until } from '../helpers/until.js'
 
 const PRETENDER = join(packageRoot, 'test/fixtures/pretend-python')
-const PINS = readRequirements(false).pins
+const PINS = readRequirements().pins
 
 interface Pretended {
   readonly version?: string
@@ -114,6 +114,31 @@ describe('setup with a runtime', () => {
     expect((await setUp({ dev: true })).action).toBe('updated')
     expect((await setUp({ dev: true })).action).toBe('reused')
     expect((await setUp({ dev: false })).action).toBe('reused')
+  })
+})
+
+describe('setup with an optional part', () => {
+  test('adds its packages to a runtime, and a later setup without it keeps them', async () => {
+    const cwd = temporaryFolder()
+    const setUp = setting(cwd)
+    await setUp()
+    expect(await setUp({ extras: ['dicom'] })).toMatchObject({ action: 'updated' })
+    expect(readFileSync(join(cwd, '.venv/bin/packages.json'), 'utf8')).toContain('"highdicom"')
+    expect(await setUp({ extras: ['dicom'] })).toMatchObject({ action: 'reused' })
+    expect(await setUp()).toMatchObject({ action: 'reused' })
+  })
+
+  test('lists the packages that a named Python lacks', async () => {
+    const cwd = temporaryFolder()
+    const python = pretendPython(join(cwd, 'own'), { packages: PINS })
+    const named = setUpRuntime({ cwd, extras: ['dicom'], env: { FREETUMOR_PYTHON: python } })
+    await expect(named).rejects.toThrow(/dcm2niix is missing, pydicom is missing, highdicom is missing/)
+  })
+
+  test('refuses an unknown part with the known ones', async () => {
+    const done = await startCli(['setup', '--extra', 'dicon'], { cwd: temporaryFolder() }).finished
+    expect(done.code).toBe(2)
+    expect(done.stderr).toContain('dicom')
   })
 })
 

@@ -131,7 +131,7 @@ describe('an invalid case is refused by name', () => {
     const path = copy()
     const attributes = { freetumor: { version: 9 } }
     writeFileSync(join(path, 'zarr.json'), JSON.stringify({ zarr_format: 3, node_type: 'group', attributes }))
-    await refused(path, /case liver_7: .*wrong format .expected 2, found 9/)
+    await refused(path, /case liver_7: .*wrong format .expected 2 or 3, found 9/)
   })
   test('when it lies in the place of another case', async () => {
     const path = join(directory, 'other.zarr')

@@ -17,6 +17,7 @@ export function makePlan(changes: Partial<SamplingPlan>): SamplingPlan {
     organs: LABEL_SCHEMES.abdomen.organs.map((organ) => ({ ...organ, weight: 1 })),
     tumors: {
       draws: 0,
+      alternatives: false,
       condition: 'organWithoutTumor',
       perCrop: 1,
       sizeOdds: { tiny: 1, small: 0, medium: 0, large: 0 },

@@ -227,3 +227,24 @@ test('sizes follow a list of radii if there is one', () => {
   const sizes = planMany(plan, halves, 10).flatMap(({ tumors }) => tumors.map(({ size }) => size))
   expect(new Set(sizes)).toEqual(new Set(['tiny']))
 })
+
+describe('alternatives of a crop', () => {
+  test('have the first plan of a crop without alternatives, then others', () => {
+    const [single, several] = [{ draws: 1 }, { draws: 3, alternatives: true }].map((change) =>
+      planMany(planOf(change), halves, 6),
+    )
+    for (const [at, { tumors, noRoom }] of several!.entries()) {
+      expect(tumors.slice(0, 1)).toEqual(single![at]!.tumors)
+      expect(tumors.map(({ draw }) => draw)).toEqual([0, 1, 2])
+      expect(new Set(tumors.map(({ boxOrigin }) => boxOrigin.join())).size).toBe(3)
+      expect(noRoom).toBeNull()
+    }
+  })
+
+  test('are none where the first plan finds no room', () => {
+    const thin = labelOf((x, y) => (x > 17 && x < 21 && y > 17 && y < 21 ? LIVER : 0))
+    const one = planMany(planOf({ draws: 1 }), thin, 4)
+    expect(planMany(planOf({ draws: 3, alternatives: true }), thin, 4)).toEqual(one)
+    expect(one.every(({ tumors, noRoom }) => tumors.length === 0 && noRoom !== null)).toBe(true)
+  })
+})

@@ -4,7 +4,7 @@ Published files have no metadata: the legacy patch-merging order and the shared 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -298,6 +298,11 @@ def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) ->
         "windows": windows,
         "segmentor": facts,
     }
+
+
+def licence_entry(licences: Sequence[Any]) -> dict[str, Any]:
+    """Return the part of the `freetumor` entry about licences of weights of other projects; nothing without one."""
+    return {"licences": [asdict(one) for one in licences]} if licences else {}
 
 
 def synthesis_metadata(spec: TrainingFacts, baseline_facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,10 +27,12 @@ _ALL_HU = (-1024.0, 3071.0)
 def inspect_model_folder(path: str) -> dict[str, Any]:
     """Return the facts about a folder as plain values, one network for each fold. Errors: see read_folder.
 
-    `metadata` states what a file of ours would state: spacingMm, patchVoxels and mirrorAxes along the axes of a scan's
-    file, windowHu (the clipping range of CTNormalization), labelNames, and the sliding windows of nnunetv2.
+    `metadata` states the origin that an export of freetumor states, and what a file of ours would state: spacingMm,
+    patchVoxels and mirrorAxes along the axes of a scan's file (of RAS axes, if the model reorients scans), windowHu
+    (the clipping range of CTNormalization), labelNames, and the sliding windows of nnunetv2.
     """
     folder = read_folder(path)
+    origin = folder.plans.origin
     first, tensors = folder.folds[0], [one for fold in folder.folds for one in fold.tensors.values()]
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors)
     return {
@@ -46,7 +48,7 @@ def inspect_model_folder(path: str) -> dict[str, Any]:
         "skipped": [],
         "epoch": first.epoch,
         "training": {"trainer": first.trainer, "configuration": first.configuration},
-        "metadata": _metadata(folder),
+        "metadata": {**origin, **_metadata(folder)},
         "tensors": {
             "count": len(tensors),
             "values": sum(tensor.numel() for tensor in tensors),

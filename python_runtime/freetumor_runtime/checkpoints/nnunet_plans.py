@@ -13,19 +13,22 @@ from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.foreign_text import read_json
 from freetumor_runtime.models.nnunet import Stage
 
-_UNETS = "dynamic_network_architectures.architectures.unet"
+UNETS = "dynamic_network_architectures.architectures.unet"
 _CLASSES = {
-    f"{_UNETS}.ResidualEncoderUNet": "resenc",
-    f"{_UNETS}.PlainConvUNet": "unet",
+    f"{UNETS}.ResidualEncoderUNet": "resenc",
+    f"{UNETS}.PlainConvUNet": "unet",
     "ResidualEncoderUNet": "resenc",
     "PlainConvUNet": "unet",
 }
 _NORMALIZATIONS = ("CTNormalization", "ZScoreNormalization", "RescaleTo01Normalization", "NoNormalization")
-_READERS = ("SimpleITKIO", "NibabelIO")
-_RESAMPLING = "resample_data_or_seg_to_shape"
+# the reader that brings a scan to RAS axes first
+REORIENTING_READER = "NibabelIOWithReorient"
+_READERS = ("SimpleITKIO", "NibabelIO", REORIENTING_READER)
+RESAMPLING = "resample_data_or_seg_to_shape"
 _ACTIVATIONS = {"torch.nn.LeakyReLU": "LeakyReLU", "torch.nn.ReLU": "ReLU"}
-_CONVOLUTION = "torch.nn.modules.conv.Conv3d"
-_NORM = "torch.nn.modules.instancenorm.InstanceNorm3d"
+CONVOLUTION = "torch.nn.modules.conv.Conv3d"
+NORM = "torch.nn.modules.instancenorm.InstanceNorm3d"
+NORM_KEYWORDS = {"eps": 1e-5, "affine": True}
 _INHERITED = 5
 _STAGES, _FEATURES, _BLOCKS = range(2, 11), range(1, 1025), range(1, 17)
 _SIDES, _MOST_PATCH_VOXELS = range(8, 1025), 2**26
@@ -56,7 +59,10 @@ class Normalization:
 
 @dataclass(frozen=True)
 class NnUNetPlans:
-    """One configuration of a model. Axes are those of the transposed array: `transpose` of (slices, rows, columns)."""
+    """One configuration of a model. Axes are those of the transposed array: `transpose` of (slices, rows, columns).
+
+    With `reorients`, slices, rows and columns are those of the scan in RAS axes, else those of its file.
+    """
 
     configuration: str
     kind: str
@@ -66,16 +72,24 @@ class NnUNetPlans:
     patch: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     transpose: tuple[int, ...]
+    reorients: bool
     normalization: Normalization
     image_resampling: Resampling
     logit_resampling: Resampling
     label_names: tuple[str, ...]
+    # plain values that an export of freetumor states in dataset.json
+    origin: dict[str, Any]
 
 
 def read_plans(folder: str, configuration: str) -> NnUNetPlans:
     """Return the plans of a configuration. Raise CheckpointError that names the file and the fault."""
-    where = f"{folder}/plans.json"
-    plans = _mapping(where, "content", _json(where))
+    where, labels = f"{folder}/plans.json", f"{folder}/dataset.json"
+    return parse_plans(where, _json(where), labels, _json(labels), configuration)
+
+
+def parse_plans(where: str, stated_plans: Any, where_labels: str, dataset: Any, configuration: str) -> NnUNetPlans:
+    """Return the plans of a configuration from parsed JSON; `where` and `where_labels` name its files in errors."""
+    plans = _mapping(where, "content", stated_plans)
     own = _configuration(where, plans, configuration)
     if own.get("previous_stage") or own.get("previous_stage_name"):
         raise _unsupported(where, f"configuration {configuration} is a cascade", "3d_fullres or 3d_lowres")
@@ -91,7 +105,7 @@ def read_plans(folder: str, configuration: str) -> NnUNetPlans:
     transpose = _numbers(where, "transpose_forward", plans.get("transpose_forward"), int)
     if sorted(transpose) != [0, 1, 2]:
         raise _wrong(where, "transpose_forward", "an order of 0, 1, 2", list(transpose))
-    _one_of(where, "image_reader_writer", plans.get("image_reader_writer"), _READERS)
+    reader = _one_of(where, "image_reader_writer", plans.get("image_reader_writer"), _READERS)
     kind, stages, decoder, activation = _architecture(where, own, patch)
     return NnUNetPlans(
         configuration=configuration,
@@ -102,10 +116,12 @@ def read_plans(folder: str, configuration: str) -> NnUNetPlans:
         patch=patch,
         spacing_mm=spacing,
         transpose=transpose,
+        reorients=reader == REORIENTING_READER,
         normalization=_normalization(where, plans, own),
         image_resampling=_resampling(where, own, "data"),
         logit_resampling=_resampling(where, own, "probabilities"),
-        label_names=_labels(f"{folder}/dataset.json"),
+        label_names=_labels(where_labels, dataset),
+        origin=_origin(where_labels, dataset),
     )
 
 
@@ -145,9 +161,9 @@ def _architecture(
     else:
         name, keywords = own.get("UNet_class_name"), _keywords_before_2_5(where, own)
     kind = _CLASSES[_one_of(where, "network_class_name", name, tuple(_CLASSES))]
-    _one_of(where, "conv_op", keywords.get("conv_op"), (_CONVOLUTION,))
-    _one_of(where, "norm_op", keywords.get("norm_op"), (_NORM,))
-    if keywords.get("norm_op_kwargs") != {"eps": 1e-5, "affine": True} or keywords.get("conv_bias") is not True:
+    _one_of(where, "conv_op", keywords.get("conv_op"), (CONVOLUTION,))
+    _one_of(where, "norm_op", keywords.get("norm_op"), (NORM,))
+    if keywords.get("norm_op_kwargs") != NORM_KEYWORDS or keywords.get("conv_bias") is not True:
         raise _unsupported(where, "other norm_op_kwargs or conv_bias", "nnU-Net's own")
     if keywords.get("dropout_op") is not None or keywords.get("nonlin_first"):
         raise _unsupported(where, "dropout_op or nonlin_first", "nnU-Net's own blocks")
@@ -180,15 +196,15 @@ def _keywords_before_2_5(where: str, own: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "n_stages": count,
         "features_per_stage": [min(most, base * 2**at) for at in range(count)],
-        "conv_op": _CONVOLUTION,
+        "conv_op": CONVOLUTION,
         "kernel_sizes": own.get("conv_kernel_sizes"),
         "strides": strides,
         "n_blocks_per_stage": blocks,
         "n_conv_per_stage": blocks,
         "n_conv_per_stage_decoder": own.get("n_conv_per_stage_decoder"),
         "conv_bias": True,
-        "norm_op": _NORM,
-        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "norm_op": NORM,
+        "norm_op_kwargs": NORM_KEYWORDS,
         "nonlin": "torch.nn.LeakyReLU",
         "nonlin_kwargs": {"inplace": True},
     }
@@ -216,7 +232,7 @@ def _normalization(where: str, plans: Mapping[str, Any], own: Mapping[str, Any])
 
 def _resampling(where: str, own: Mapping[str, Any], what: str) -> Resampling:
     key = f"resampling_fn_{what}"
-    _one_of(where, key, own.get(key), (_RESAMPLING,))
+    _one_of(where, key, own.get(key), (RESAMPLING,))
     stated = _mapping(where, f"{key}_kwargs", own.get(f"{key}_kwargs"))
     order, order_z = stated.get("order", 3), stated.get("order_z", 0)
     separate = stated.get("force_separate_z", False)
@@ -227,9 +243,9 @@ def _resampling(where: str, own: Mapping[str, Any], what: str) -> Resampling:
     return Resampling(order, order_z, separate)
 
 
-def _labels(where: str) -> tuple[str, ...]:
+def _labels(where: str, dataset: Any) -> tuple[str, ...]:
     """Return the name of each output: the labels in the order of their ids, without `ignore`."""
-    content = _mapping(where, "content", _json(where))
+    content = _mapping(where, "content", dataset)
     channels = content.get("channel_names", content.get("modality"))
     if not isinstance(channels, dict) or len(channels) != 1:
         raise _wrong(where, "channel_names", "one channel", channels)
@@ -242,6 +258,11 @@ def _labels(where: str) -> tuple[str, ...]:
     if not 2 <= len(ids) <= _MOST_OUTPUTS:
         raise _wrong(where, "labels", f"2 to {_MOST_OUTPUTS} labels", len(ids))
     return tuple(sorted(ids, key=lambda name: ids[name]))
+
+
+def _origin(where: str, dataset: Any) -> dict[str, Any]:
+    stated = _mapping(where, "content", dataset).get("freetumor")
+    return dict(stated) if isinstance(stated, dict) else {}
 
 
 def _whole(where: str, key: str, keywords: Mapping[str, Any], count: int, allowed: range) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
-"""Inspect, convert and probe checkpoint files in sandboxed processes with bounded memory and time.
+"""Inspect, convert, export and probe checkpoint files in sandboxed processes with bounded memory and time.
 
-TypeScript calls inspect_all, convert and probe; they import no large library and open no file. The sandboxed process is
-`python -m freetumor_runtime.checkpoints.sandbox`: it reads a request from stdin and writes the answer to stdout.
+TypeScript calls inspect_all, convert, export and probe; they import no large library and open no file. The sandboxed
+process is `python -m freetumor_runtime.checkpoints.sandbox`: it reads a request from stdin and writes the answer to
+stdout.
 """
 
 import ctypes
@@ -70,6 +71,20 @@ def convert(path: str, to: str, out: str, merging: str | None, weights: str | No
         "freetumor_runtime.checkpoints.conversion",
         "convert_checkpoint",
         [path, to, out, merging, weights],
+        Limits(4 * size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=4 * seconds, written_bytes=2 * size + _MIB),
+    )
+
+
+def export(
+    path: str, to: str, out: str, about: dict[str, Any], merging: str | None, weights: str | None = None
+) -> dict[str, Any]:
+    """Export a checkpoint file: see export.export_model."""
+    size = _bytes_of(path)
+    seconds = _seconds_for(size)
+    return in_child(
+        "freetumor_runtime.checkpoints.export",
+        "export_model",
+        [path, to, out, about, merging, weights],
         Limits(4 * size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=4 * seconds, written_bytes=2 * size + _MIB),
     )
 

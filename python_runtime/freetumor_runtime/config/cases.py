@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from freetumor_runtime.config.common import SlidingWindowsSpec
+from freetumor_runtime.config.common import PluginSpec, SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class PrepareSpec:
     spacingMm: tuple[float, ...]
     windowHu: tuple[float, ...]
     numIds: int
+    # "none" or "blosc"
+    compression: str
     # every byte of a case that is reused
     verify: bool
     cases: tuple[PrepareCase, ...]
@@ -50,7 +52,9 @@ class PredictMember:
 class PredictSpec:
     job: str
     directory: str
+    # none with a plug-in
     members: tuple[PredictMember, ...]
+    plugin: PluginSpec | None
     device: str
     processesPerNode: int
     threadsPerProcess: int
@@ -59,6 +63,8 @@ class PredictSpec:
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
     windows: SlidingWindowsSpec
+    # all, or coarse: around the findings of windows side by side
+    windowChoice: str
     mirrorAxes: tuple[int, ...]
     cropForeground: bool
     # lowerEnd or minimum
@@ -68,6 +74,8 @@ class PredictSpec:
     grid: str
     # nearest (of the mask) or linear (of the logits, then argmax)
     resampling: str
+    # grid, windows and resampling of freetumor, or those of nnunetv2
+    method: str
     # uint8 or scan
     dataType: str
     tumorOutputs: tuple[int, ...]

@@ -19,11 +19,23 @@ class SlidingWindowsSpec:
 
 
 @dataclass(frozen=True)
+class PluginSpec:
+    """A program in an environment of its own that synthesizes or segments crops (docs/plugins.md)."""
+
+    # words; may contain placeholders
+    command: tuple[str, ...]
+    startTimeoutSeconds: float
+    requestTimeoutSeconds: float
+
+
+@dataclass(frozen=True)
 class BaselineSpec:
-    checkpoint: str
+    # None with a plug-in
+    checkpoint: str | None
     patchMerging: str | None
     # name of one of several sets of weights in the file; None: the only one
     weights: str | None
+    plugin: PluginSpec | None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from freetumor_runtime.config.common import BaselineSpec, GeneratorWindowsSpec, Organ
+from freetumor_runtime.config.common import BaselineSpec, GeneratorWindowsSpec, Organ, PluginSpec
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,12 @@ class SynthesizeCase:
 
 @dataclass(frozen=True)
 class PaintingGeneratorSpec:
-    checkpoint: str
+    # None with a plug-in
+    checkpoint: str | None
     channel: str | None
     # name of one of several sets of weights in the file; None: the only one
     weights: str | None
+    plugin: PluginSpec | None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from freetumor_runtime.config.common import BaselineSpec, Organ, SlidingWindowsSpec
+from freetumor_runtime.config.common import BaselineSpec, Organ, PluginSpec, SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class GeneratorSpec:
     outputs: int
     # of the generator and the discriminator
     activationCheckpointing: bool
+    plugin: PluginSpec | None
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,16 @@ class CheckpointSpec:
 class FingerprintSpec:
     config: str
     data: str
+
+
+@dataclass(frozen=True)
+class LicenceSpec:
+    """Licence of weights of another project; `licence` is None if it is not stated."""
+
+    network: str
+    file: str
+    sha256: str
+    licence: str | None
 
 
 @dataclass(frozen=True)
@@ -131,3 +142,5 @@ class TrainingSpec:
     validation: ValidationSpec
     checkpoint: CheckpointSpec
     pictures: int
+    # checkpoints state them
+    licences: tuple[LicenceSpec, ...]

@@ -1,12 +1,14 @@
-"""The cache of prepared cases: one Zarr v3 group a case, one uncompressed chunk an array.
+"""The cache of prepared cases: one Zarr v3 group a case, one file an array.
 
 `image` int16 HU [X, Y, Z], `label` uint8 [X, Y, Z], `index` uint16 [ids, X/16, Y/16, Z/16] (rounded up), in C order.
-So any Zarr reader opens a case, and a feeder reads crops by position from the raw chunk file, as is done here: only
-writing (cache_writer.py) needs Zarr itself. A path that exists is complete.
+By default each is one uncompressed chunk. So any Zarr reader opens a case, and a feeder reads crops by position from
+the raw chunk file, as is done here: only writing (cache_writer.py) needs Zarr itself. A path that exists is complete.
+With `prepare.compression`, image and label are one shard each (cache_shards.py).
 
 `checksums` uint32 holds CRC-32 values: of the five `zarr.json` files, of the index, of each slab of the image, of each
 slab of the label, and of all values before the last one. A slab is 16 rows (axis Y) of one plane (axis X), so a reader
-checks a crop without reading the volume. src/sampling/case-group.ts reads the same layout.
+checks a crop without reading the volume. A compressed array has the values of its shard in place of its slabs.
+src/sampling/case-group.ts reads the same layouts.
 """
 
 import hashlib
@@ -21,11 +23,14 @@ from urllib.parse import quote
 import numpy as np
 
 from freetumor_runtime.data.boxes import Box
+from freetumor_runtime.data.cache_shards import Shard, num_chunks
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.foreign_text import read_json
 from freetumor_runtime.system_errors import cannot_be_read
 
 FORMAT_VERSION = 2
+COMPRESSED_VERSION = 3
+_VERSIONS = (FORMAT_VERSION, COMPRESSED_VERSION)
 # The same arrays without checksums; `upgrade_prepared_case` of cache_writer.py adds them.
 WITHOUT_CHECKSUMS = 1
 BLOCK_VOXELS = 16
@@ -79,7 +84,10 @@ def verify_prepared_case(path: str | Path) -> dict[str, Any]:
     """Read every byte of a case and return its attributes. Raises DataError that names what is damaged."""
     case = open_case(path)
     for name in ("image", "label"):
-        case.check_slabs(name, case.map(name), slice(None), slice(None))
+        if case.compressed:
+            case.shard(name).verify()
+        else:
+            case.check_slabs(name, case.map(name), slice(None), slice(None))
     return case.attributes
 
 
@@ -92,30 +100,39 @@ def content_hash(image_XYZ: np.ndarray, label_XYZ: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """A case whose metadata are undamaged; `slabs` are the checksums [X, ceil(Y / 16)] of image and label."""
+    """A case whose metadata are undamaged; `checksums` are those of image and label."""
 
     path: Path
     attributes: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
-    slabs: dict[str, np.ndarray]
+    checksums: dict[str, np.ndarray]
+    compressed: bool
 
     def map(self, name: str) -> np.ndarray:
         # One chunk without a compressor is the array itself.
         file = chunk_file(self.path, name, len(self.shapes[name]))
         return np.memmap(file, np.dtype(ARRAYS[name]).newbyteorder("<"), "r", shape=self.shapes[name])
 
+    def shard(self, name: str) -> Shard:
+        file = chunk_file(self.path, name, 3)
+        case = self.attributes.get("case")
+        return Shard(f"case {case}: {file}", file, ARRAYS[name], self.shapes[name], self.checksums[name], _HINT)
+
     def read(self, name: str, part: Box) -> np.ndarray:
+        if self.compressed:
+            return self.shard(name).read(part)
         mapped_XYZ = self.map(name)
         self.check_slabs(name, mapped_XYZ, part[0], part[1])
         return np.array(mapped_XYZ[part])
 
     def check_slabs(self, name: str, array_XYZ: np.ndarray, planes: slice, rows: slice) -> None:
         """Check every slab that has one of the planes and one of the rows."""
+        slabs = self.checksums[name].reshape(array_XYZ.shape[0], -1)
         first, stop, _ = rows.indices(array_XYZ.shape[1])
         for x in range(*planes.indices(array_XYZ.shape[0])):
             for slab in range(first // BLOCK_VOXELS, -(-stop // BLOCK_VOXELS)):
                 row = slab * BLOCK_VOXELS
-                if zlib.crc32(array_XYZ[x, row : row + BLOCK_VOXELS]) != self.slabs[name][x, slab]:
+                if zlib.crc32(array_XYZ[x, row : row + BLOCK_VOXELS]) != slabs[x, slab]:
                     file = chunk_file(self.path, name, 3)
                     rows_of_slab = f"rows {row} to {min(row + BLOCK_VOXELS, array_XYZ.shape[1]) - 1}"
                     message = f"{file}: damaged since the case was prepared: plane {x}, {rows_of_slab}"
@@ -132,9 +149,13 @@ def open_case(path: str | Path, version: int = FORMAT_VERSION) -> CaseFiles:
         raise DataError(
             f"{path}: wrong content (expected a prepared case, found {type(error).__name__})", _HINT
         ) from error
-    if found_version != version:
-        raise DataError(f"{path}: wrong format (expected {version}, found {found_version})", _HINT)
+    if found_version not in (_VERSIONS if version == FORMAT_VERSION else (version,)):
+        expected = f"{FORMAT_VERSION} or {COMPRESSED_VERSION}" if version == FORMAT_VERSION else version
+        raise DataError(f"{path}: wrong format (expected {expected}, found {found_version})", _HINT)
+    compressed = found_version == COMPRESSED_VERSION
     for name, dtype in ARRAYS.items():
+        if compressed and name != "index":
+            continue  # `check_index` finds a file of another size
         expected = math.prod(shapes[name]) * np.dtype(dtype).itemsize
         file = chunk_file(path, name, len(shapes[name]))
         found = file.stat().st_size if file.exists() else 0
@@ -143,12 +164,16 @@ def open_case(path: str | Path, version: int = FORMAT_VERSION) -> CaseFiles:
     case_id = attributes.get("case")
     if case_id is not None and case_path(path.parent, str(case_id)).name != path.name:
         raise DataError(f"{path}: holds another case ({case_id})", _HINT)
-    slabs = {} if version == WITHOUT_CHECKSUMS else _checked_slabs(path, shapes)
-    return CaseFiles(path, dict(attributes), shapes, slabs)
+    checksums = {} if version == WITHOUT_CHECKSUMS else _checksums_of_voxels(path, shapes, compressed)
+    case = CaseFiles(path, dict(attributes), shapes, checksums, compressed)
+    if compressed:
+        for name in ("image", "label"):
+            case.shard(name).check_index()
+    return case
 
 
-def _checked_slabs(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Check all but the voxels; return the checksums of the slabs. Raises DataError that names the file."""
+def _checksums_of_voxels(path: Path, shapes: Mapping[str, tuple[int, ...]], compressed: bool) -> dict[str, np.ndarray]:
+    """Check all but the voxels; return the checksums of the voxels. Raises DataError that names the file."""
 
     def check(name: str, content: bytes, expected: int) -> None:
         if zlib.crc32(content) != expected:
@@ -157,11 +182,12 @@ def _checked_slabs(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
     table = chunk_file(path, "checksums", 1)
     index = chunk_file(path, "index", len(shapes["index"]))
     shape = shapes["image"]
-    slabs = (shape[0], -(-shape[1] // BLOCK_VOXELS))
-    count = math.prod(slabs)
     try:
         values = np.fromfile(table, "<u4")
-        if len(shape) != 3 or len(values) != len(METADATA_FILES) + 2 + 2 * count:
+        count = -1
+        if len(shape) == 3 and shapes["label"] == shape:
+            count = 1 + num_chunks(shape) if compressed else shape[0] * -(-shape[1] // BLOCK_VOXELS)
+        if count < 0 or len(values) != len(METADATA_FILES) + 2 + 2 * count:
             raise DataError(f"{table}: wrong number of checksums for shape {list(shape)}", _HINT)
         check("checksums/c/0", values[:-1].tobytes(), values[-1])
         for name, expected in zip(METADATA_FILES, values, strict=False):
@@ -169,7 +195,7 @@ def _checked_slabs(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
         check(str(index.relative_to(path)), index.read_bytes(), values[len(METADATA_FILES)])
     except OSError as error:
         raise DataError(cannot_be_read(path, error), _HINT) from error
-    image, label = values[len(METADATA_FILES) + 1 : -1].reshape(2, *slabs)
+    image, label = values[len(METADATA_FILES) + 1 : -1].reshape(2, count)
     return {"image": image, "label": label}
 
 

@@ -21,13 +21,16 @@ import numpy as np
 from freetumor_runtime.data.cache import (
     ARRAYS,
     BLOCK_VOXELS,
+    COMPRESSED_VERSION,
     FORMAT_VERSION,
     METADATA_FILES,
     WITHOUT_CHECKSUMS,
+    chunk_file,
     content_hash,
     open_case,
     read_attributes,
 )
+from freetumor_runtime.data.cache_shards import create_sharded, write_shard
 from freetumor_runtime.errors import DataError, EnvironmentError
 
 if TYPE_CHECKING:
@@ -44,12 +47,13 @@ def write_prepared_case(
     num_ids: int,
     window_lower_hu: float,
     attributes: Mapping[str, Any],
+    compression: str = "none",
 ) -> None:
     """Write a case so that it is either complete or absent; replace an existing one.
 
     `image_XYZ` is int16 HU, `label_XYZ` uint8 below `num_ids` or `IGNORED_LABEL`. `attributes` become the group's
     `freetumor` attribute (JSON-safe: case, sourceShape, sourceAffine, affine, spacingMm, windowHu, cropStart,
-    labelVoxels, key). Raises EnvironmentError when the disk refuses.
+    labelVoxels, key). `compression` is `none` or `blosc`. Raises EnvironmentError when the disk refuses.
     """
     import zarr
 
@@ -64,12 +68,15 @@ def write_prepared_case(
         path.parent.mkdir(parents=True, exist_ok=True)
         with _folder_of_its_own(path) as folder:
             made = folder / "case"
+            version = FORMAT_VERSION if compression == "none" else COMPRESSED_VERSION
             group = zarr.open_group(
-                made, mode="w", zarr_format=3, attributes={"freetumor": {"version": FORMAT_VERSION, **attributes}}
+                made, mode="w", zarr_format=3, attributes={"freetumor": {"version": version, **attributes}}
             )
-            for name, array in arrays.items():
-                _write_single_chunk(group, name, array)
-            _write_checksums(group, made, arrays)
+            _write_single_chunk(group, "index", arrays["index"])
+            voxels: list[int] = []
+            for name in ("image", "label"):
+                voxels += _write_voxels(group, made, name, arrays[name], compression)
+            _write_checksums(group, made, arrays["index"], voxels)
             _sync_tree(made)
             if not _written_meanwhile(path, before, attributes.get("key")):
                 _publish(made, path)
@@ -138,13 +145,22 @@ def _is_abandoned(descriptor: int) -> bool:
     return True
 
 
-def _write_checksums(group: "zarr.Group", root: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the checksums of what the group holds; of the arrays as they were given, so a failed write is found."""
-    slabs = [value for name in ("image", "label") for value in _slab_checksums(arrays[name], ARRAYS[name])]
-    written = _create_single_chunk(group, "checksums", (len(METADATA_FILES) + 2 + len(slabs),), "uint32")
-    index = np.ascontiguousarray(arrays["index"], np.dtype(ARRAYS["index"]).newbyteorder("<"))
+def _write_voxels(group: "zarr.Group", root: Path, name: str, array_XYZ: np.ndarray, compression: str) -> list[int]:
+    """Write image or label; return its checksums."""
+    if compression == "none":
+        _write_single_chunk(group, name, array_XYZ)
+        # of the array as it was given, so a failed write is found
+        return _slab_checksums(array_XYZ, ARRAYS[name])
+    create_sharded(group, name, array_XYZ.shape, ARRAYS[name])
+    return write_shard(chunk_file(root, name, 3), array_XYZ.astype(ARRAYS[name], copy=False))
+
+
+def _write_checksums(group: "zarr.Group", root: Path, index: np.ndarray, voxels: Sequence[int]) -> None:
+    """Write the checksums of what the group holds."""
+    written = _create_single_chunk(group, "checksums", (len(METADATA_FILES) + 2 + len(voxels),), "uint32")
+    index = np.ascontiguousarray(index, np.dtype(ARRAYS["index"]).newbyteorder("<"))
     metadata = [zlib.crc32((root / name).read_bytes()) for name in METADATA_FILES]
-    values = np.array([*metadata, zlib.crc32(index), *slabs], "<u4")
+    values = np.array([*metadata, zlib.crc32(index), *voxels], "<u4")
     written[...] = np.append(values, np.uint32(zlib.crc32(values)))
 
 

@@ -22,6 +22,14 @@ class CropMeasures:
     more: dict[str, float]
 
 
+@dataclass(frozen=True)
+class CropVerdict:
+    """The verdict on a painted crop. `next_draw`: the attempt to paint instead of a rejected one; None: no other."""
+
+    accepted: bool
+    next_draw: int | None = None
+
+
 class CropSource(Protocol):
     """Data is pulled: nothing comes that was not requested. All calls are of the training thread."""
 
@@ -37,8 +45,8 @@ class CropSource(Protocol):
 
     def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None: ...
 
-    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
-        """(item, crop) -> accepted; waits for it."""
+    def verdicts(self, step: int) -> dict[tuple[int, int], CropVerdict]:
+        """Wait for the verdicts on the last measures of the step; return them by (item, crop)."""
         ...
 
     def ack(self, step: int) -> None:

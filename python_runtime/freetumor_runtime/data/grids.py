@@ -8,6 +8,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from nibabel.orientations import ornt_transform
 
 # Two grids are equal if no corner differs by more than this fraction of a voxel: headers hold rounded values.
 _GRID_TOLERANCE_VOXELS = 0.1
@@ -62,6 +63,21 @@ def resample_label(
         return _resample_straight(permuted_XYZ, permuted, spacing_mm)
     resampled_XYZ, resampled_affine = _resampled(permuted_XYZ, permuted, spacing_mm)
     return resampled_XYZ.astype(label_XYZ.dtype), resampled_affine
+
+
+# nibabel's table of an order of axes: for each axis its place in the new array, and 1 or -1 (reversed)
+AxisOrder = np.ndarray
+
+
+def to_ras_axes(affine: np.ndarray) -> tuple[AxisOrder, AxisOrder]:
+    """Return the order that turns an array of a scan to RAS axes, and the one that turns it back."""
+    to_ras = nibabel.io_orientation(affine).astype(int)
+    return to_ras, ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), to_ras).astype(int)
+
+
+def reordered(array: np.ndarray, order: AxisOrder) -> np.ndarray:
+    """Return a view of an array with another order and direction of its axes."""
+    return nibabel.apply_orientation(array, order)
 
 
 def _to_ras(label_XYZ: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,12 @@
 """One segmentor or several as one: mirrored averaging, half precision, mean of probabilities (docs/method.md 11)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.inference.sliding_windows import Segmented
+from freetumor_runtime.inference.sliding_windows import Planes
 
 Predictor = Callable[[Tensor], Tensor]
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -35,23 +35,19 @@ def predictor_of(network: nn.Module, mirror_axes: Sequence[int], precision: str)
     return predict
 
 
-def ensemble_volume(members: Sequence[Predictor], segment: Callable[[Predictor], Segmented]) -> Segmented:
-    """Return the result of `segment` for one member (logits), or the mean probabilities of several members.
+def ensemble_planes(members: Sequence[Iterator[Planes]]) -> Iterator[Planes]:
+    """Yield the logits of one member, or the mean probabilities of several: members need not be equally sure.
 
-    Probabilities, because members need not be equally sure; the window counts are those of all members together.
+    All members walk through the windows of one plan, so their planes arrive together.
     """
     if len(members) == 1:
-        return segment(members[0])
-    total_CXYZ: Tensor | None = None
-    counts = [0, 0, 0, 0]
-    for member in members:
-        found = segment(member)
-        probabilities_CXYZ = to_probabilities(found.logits_CXYZ).div_(len(members))
-        total_CXYZ = probabilities_CXYZ if total_CXYZ is None else total_CXYZ.add_(probabilities_CXYZ)
-        one = (found.windows, found.computed, found.blank, found.left_out)
-        counts = [before + now for before, now in zip(counts, one, strict=True)]
-    assert total_CXYZ is not None
-    return Segmented(total_CXYZ, *counts)
+        yield from members[0]
+        return
+    for together in zip(*members, strict=True):
+        shares = [to_probabilities(values_CXYZ).div_(len(members)) for _, values_CXYZ in together]
+        for share_CXYZ in shares[1:]:
+            shares[0].add_(share_CXYZ)
+        yield together[0][0], shares[0]
 
 
 def to_probabilities(logits_CXYZ: Tensor) -> Tensor:

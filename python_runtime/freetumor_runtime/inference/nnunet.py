@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, Normalization, Resampling
+from freetumor_runtime.data.grids import AxisOrder, reordered, to_ras_axes
 from freetumor_runtime.errors import DataError
 
 WindowCount = Callable[[int, int], None]
@@ -32,20 +33,23 @@ class NnUNetLogits:
     box: tuple[slice, ...]
     shape: tuple[int, ...]
     transpose: tuple[int, ...]
+    # from RAS axes to those of the file; None: the axes are those of the file already
+    to_file: AxisOrder | None
     windows: int
 
     def on_scan(self, values: np.ndarray, outside: float) -> np.ndarray:
         """Return values of the box as an array [I, J, K] of the file."""
         whole = np.full(self.shape, outside, values.dtype)
         whole[self.box] = values
-        return np.asfortranarray(whole.transpose(np.argsort(self.transpose)).transpose(2, 1, 0))
+        scan = whole.transpose(np.argsort(self.transpose)).transpose(2, 1, 0)
+        return np.asfortranarray(scan if self.to_file is None else reordered(scan, self.to_file))
 
 
 def segment_scan(
     networks: Sequence[nn.Module],
     plans: NnUNetPlans,
     image_IJK: np.ndarray,
-    spacing_mm: Sequence[float],
+    affine: np.ndarray,
     *,
     mirror_axes: Sequence[int],
     overlap: float,
@@ -53,9 +57,15 @@ def segment_scan(
     precision: str,
     on_windows: WindowCount | None = None,
 ) -> NnUNetLogits:
-    """Return the mean logits of the folds. `spacing_mm` along I, J, K; `mirror_axes` of the transposed array."""
+    """Return the mean logits of the folds. `affine` voxel to RAS mm; `mirror_axes` of the transposed array."""
+    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    to_file = None
+    if plans.reorients:
+        to_ras, to_file = to_ras_axes(affine)
+        image_IJK = reordered(image_IJK, to_ras)
+        spacing_mm = [spacing_mm[axis] for axis in np.argsort(to_ras[:, 0])]
     image = image_IJK.transpose(2, 1, 0).transpose(plans.transpose).astype(np.float32)
-    spacing = [list(spacing_mm)[::-1][axis] for axis in plans.transpose]
+    spacing = [spacing_mm[::-1][axis] for axis in plans.transpose]
     mask = np.asarray(ndimage.binary_fill_holes(image != 0))
     if not mask.any():
         raise DataError("the scan has no voxel other than 0", "name a CT scan in HU")
@@ -80,7 +90,7 @@ def segment_scan(
         total /= len(networks)
     on_grid = total.numpy()
     back = [_resampled(one, cropped.shape, plans.spacing_mm, spacing, plans.logit_resampling) for one in on_grid]
-    return NnUNetLogits(np.stack(back), box, image.shape, plans.transpose, windows.count * len(networks))
+    return NnUNetLogits(np.stack(back), box, image.shape, plans.transpose, to_file, windows.count * len(networks))
 
 
 def winners_of(logits: np.ndarray) -> np.ndarray:

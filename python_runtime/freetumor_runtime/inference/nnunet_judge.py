@@ -1,4 +1,4 @@
-"""Load the frozen segmentor that judges synthetic tumors: a checkpoint file, or the model folder of an nnU-Net."""
+"""Load the frozen segmentor that judges synthetic tumors: a checkpoint file, an nnU-Net's model folder, a plug-in."""
 
 import math
 from collections.abc import Sequence
@@ -12,22 +12,31 @@ from freetumor_runtime.checkpoints.matching import MatchReport
 from freetumor_runtime.checkpoints.nnunet_folder import load_folds, read_folder
 from freetumor_runtime.checkpoints.nnunet_inspection import along_scan, tumor_outputs_of
 from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, is_model_folder
+from freetumor_runtime.config.common import BaselineSpec
 from freetumor_runtime.errors import CheckpointError
+from freetumor_runtime.inference.plugin_segmentor import load_plugin_judge
+from freetumor_runtime.plugins.client import Plugin
 
 _SMALLEST_DEVIATION = 1e-8
 
 
 def load_judge(
-    path: str,
-    patch_merging: str | None,
-    weights: str | None,
+    baseline: BaselineSpec,
     window_hu: Sequence[float],
     spacing_mm: Sequence[float],
     device: torch.device,
+    threads: int,
 ) -> LoadedSegmentor:
-    """Load a segmentor for windowed crops of the prepared grid; see load_segmentor. An nnU-Net adapts them itself."""
+    """Load a segmentor for windowed crops of the prepared grid; see load_segmentor. An nnU-Net adapts them itself.
+
+    `threads`: of the process of a plug-in.
+    """
+    if baseline.plugin is not None:
+        return load_plugin_judge(Plugin(baseline.plugin, str(device), threads), window_hu, spacing_mm)
+    path = baseline.checkpoint
+    assert path is not None
     if not is_model_folder(path):
-        return load_segmentor(path, patch_merging, device, weights)
+        return load_segmentor(path, baseline.patchMerging, device, baseline.weights)
     folder = read_folder(path)
     plans = folder.plans
     if plans.normalization.scheme != "CTNormalization":

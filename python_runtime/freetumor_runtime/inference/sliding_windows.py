@@ -1,9 +1,9 @@
 """Whole volumes through a segmentor by sliding windows: MONAI's windows and blending, computed only where they can
-matter (docs/method.md 11)."""
+matter (docs/method.md 11). Sums of outputs are kept for the planes that windows still reach, not for the volume."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 
 import torch
 from monai.data.utils import compute_importance_map
@@ -17,26 +17,114 @@ _SIGMA_SCALE = 0.125
 # Logit of background, over 0 of the others, where no window was asked.
 _SURELY_BACKGROUND = 30.0
 Start = tuple[int, ...]
+# The first plane along X, and the averaged outputs [C, planes, Y, Z] of it and the next ones; valid until the next are
+# asked for, and the receiver may change them.
+Planes = tuple[int, Tensor]
 # Receives the number of windows that were just computed, and of all to compute.
 WindowCount = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Segmented:
-    """`logits_CXYZ` float32, averaged over the windows that hold a voxel.
-
-    Of `windows` that cover the volume, `computed` went through the network, `blank` shared the output of one that did,
-    and `left_out` were not asked; voxels that only these hold are background.
+class WindowCounts:
+    """Of `windows` that cover the volume, `computed` went through the network, `blank` shared the output of one that
+    did, and `left_out` were not asked; voxels that only these hold are background.
     """
 
-    logits_CXYZ: Tensor
     windows: int
     computed: int
     blank: int
     left_out: int
 
 
+@dataclass(frozen=True)
+class Segmented(WindowCounts):
+    """`logits_CXYZ` float32, averaged over the windows that hold a voxel."""
+
+    logits_CXYZ: Tensor
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """The windows of a volume, in their order: `asked` go through the network, `blank` are 0 all over.
+
+    `inside` is the place of the image [X, Y, Z] in `padded_XYZ`.
+    """
+
+    padded_XYZ: Tensor
+    inside: tuple[slice, ...]
+    patch: tuple[int, ...]
+    asked: tuple[Start, ...]
+    blank: tuple[Start, ...]
+    counts: WindowCounts
+
+
+def plan_windows(
+    image_XYZ: Tensor,
+    patch: Sequence[int],
+    overlap: float,
+    *,
+    padding_value: float = 0.0,
+    wanted_XYZ: Tensor | None = None,
+    min_foreground: float = 0.0,
+) -> WindowPlan:
+    """Place the windows of an image in [0, 1] as MONAI's sliding_window_inference does, and choose those to compute.
+
+    A volume smaller than a patch is padded on both sides with `padding_value`. Windows that are 0 all over are blank:
+    they share one output, which is the same (to rounding) because no network of ours lets windows of a batch matter to
+    each other. Where `wanted_XYZ` (bool) is given, windows without a voxel of it are left out: the logits of its voxels
+    do not change, those of others may. `min_foreground` leaves out windows of which a smaller share is above 0; it may
+    change the result.
+    """
+    padded_XYZ, inside = _padded(image_XYZ, patch, padding_value)
+    starts = [window_starts(*sizes, overlap) for sizes in zip(padded_XYZ.shape, patch, strict=True)]
+    places: list[Start] = list(product(*starts))
+    asked, blank = _sorted_windows(places, patch, padded_XYZ, _laid(wanted_XYZ, inside, padded_XYZ), min_foreground)
+    left_out = len(places) - len(asked) - len(blank)
+    counts = WindowCounts(len(places), len(asked) + bool(blank), max(0, len(blank) - 1), left_out)
+    return WindowPlan(padded_XYZ, inside, tuple(patch), tuple(asked), tuple(blank), counts)
+
+
 @torch.no_grad()
+def averaged_planes(
+    network: Callable[[Tensor], Tensor],
+    plan: WindowPlan,
+    blend: str,
+    window_batch: int,
+    *,
+    known: Mapping[Start, Tensor] | None = None,
+    on_windows: WindowCount | None = None,
+) -> Iterator[Planes]:
+    """Yield the averaged logits of the image, plane by plane along X as they are complete, in order and without a gap.
+
+    `blend`: `constant` or `gaussian`. `known`: outputs [C, X, Y, Z] of windows that need not be computed again.
+    """
+    known = known or {}
+    to_compute = sum(start not in known for start in plan.asked)
+    kinds = sorted([*((start, False) for start in plan.asked), *((start, True) for start in plan.blank)])
+    blender = _Blender(network, plan, blend)
+    of_blank: Tensor | None = None
+    for x, layer in groupby(kinds, lambda kind: kind[0][0]):
+        yield from blender.finish(x)
+        asked: list[Start] = []
+        for start, is_blank in layer:
+            if is_blank:
+                # by itself: MONAI's batches would hold it with others
+                of_blank = network(plan.padded_XYZ.new_zeros((1, 1, *plan.patch)))[0] if of_blank is None else of_blank
+                blender.add(start, of_blank)
+            else:
+                asked.append(start)
+        for at in range(0, len(asked), window_batch):
+            batch = asked[at : at + window_batch]
+            new = [start for start in batch if start not in known]
+            outputs = iter(network(_stacked(plan, new))) if new else iter(())
+            # in the order of the windows, known or not: the same sums
+            for start in batch:
+                blender.add(start, known[start] if start in known else next(outputs))
+            if on_windows is not None and new:
+                on_windows(len(new), to_compute)
+    yield from blender.finish(plan.padded_XYZ.shape[0])
+
+
 def segment_volume(
     network: Callable[[Tensor], Tensor],
     image_XYZ: Tensor,
@@ -50,34 +138,22 @@ def segment_volume(
     min_foreground: float = 0.0,
     on_windows: WindowCount | None = None,
 ) -> Segmented:
-    """Averaged logits of a windowed volume [X, Y, Z] in [0, 1], as MONAI's sliding_window_inference gives them.
-
-    `blend`: `constant` or `gaussian`. A volume smaller than a patch is padded on both sides with `padding_value`.
-    Windows that are 0 all over are blank: they share one output, which is the same (to rounding) because no network of
-    ours lets windows of a batch matter to each other. Where `wanted_XYZ` (bool) is given, windows without a voxel of it
-    are left out: the logits of its voxels do not change, those of others may. `min_foreground` leaves out windows of
-    which a smaller share is above 0; it may change the result.
-    """
-    padded_XYZ, inside = _padded(image_XYZ, patch, padding_value)
-    starts = [window_starts(*sizes, overlap) for sizes in zip(padded_XYZ.shape, patch, strict=True)]
-    places: list[Start] = list(product(*starts))
-    asked, blank = _sorted_windows(places, patch, padded_XYZ, _laid(wanted_XYZ, inside, padded_XYZ), min_foreground)
-    blender = _Blender(padded_XYZ.shape, patch, blend)
-    if blank:
-        # by itself: MONAI's batches would hold it with others
-        output_CXYZ = network(padded_XYZ.new_zeros((1, 1, *patch)))[0]
-        for start in blank:
-            blender.add(start, output_CXYZ)
-    for at in range(0, len(asked), window_batch):
-        batch = asked[at : at + window_batch]
-        windows = torch.stack([padded_XYZ[_window(start, patch)] for start in batch])[:, None]
-        for start, output_CXYZ in zip(batch, network(windows), strict=True):
-            blender.add(start, output_CXYZ)
-        if on_windows is not None:
-            on_windows(len(batch), len(asked))
-    left_out = len(places) - len(asked) - len(blank)
-    logits_CXYZ = blender.average(network, padded_XYZ, left_out > 0)[(slice(None), *inside)]
-    return Segmented(logits_CXYZ, len(places), len(asked) + bool(blank), max(0, len(blank) - 1), left_out)
+    """Return the averaged logits of a whole volume; see `plan_windows` and `averaged_planes`."""
+    plan = plan_windows(
+        image_XYZ,
+        patch,
+        overlap,
+        padding_value=padding_value,
+        wanted_XYZ=wanted_XYZ,
+        min_foreground=min_foreground,
+    )
+    logits_CXYZ: Tensor | None = None
+    for x, values_CXYZ in averaged_planes(network, plan, blend, window_batch, on_windows=on_windows):
+        if logits_CXYZ is None:
+            logits_CXYZ = values_CXYZ.new_empty((values_CXYZ.shape[0], *image_XYZ.shape))
+        logits_CXYZ[:, x : x + values_CXYZ.shape[1]] = values_CXYZ
+    assert logits_CXYZ is not None
+    return Segmented(**vars(plan.counts), logits_CXYZ=logits_CXYZ)
 
 
 def labels_of(logits_CXYZ: Tensor) -> Tensor:
@@ -94,49 +170,80 @@ def labels_of(logits_CXYZ: Tensor) -> Tensor:
     return labels_XYZ
 
 
-class _Blender:
-    """Weighted sums of outputs, in float32 whatever type they come in."""
+def _stacked(plan: WindowPlan, starts: Sequence[Start]) -> Tensor:
+    return torch.stack([plan.padded_XYZ[window_at(start, plan.patch)] for start in starts])[:, None]
 
-    def __init__(self, shape: Sequence[int], patch: Sequence[int], blend: str) -> None:
-        self._shape, self._patch, self._blend = tuple(shape), tuple(patch), blend
+
+class _Blender:
+    """Weighted sums of outputs, in float32 whatever type they come in, of the planes that windows reach now."""
+
+    def __init__(self, network: Callable[[Tensor], Tensor], plan: WindowPlan, blend: str) -> None:
+        self._network, self._plan, self._blend = network, plan, blend
+        # first plane that the sums hold
+        self._first = 0
         self._total_CXYZ: Tensor | None = None
         self._weights_XYZ: Tensor | None = None
         self._counts_XYZ: Tensor | None = None
 
     def add(self, start: Start, output_CXYZ: Tensor) -> None:
-        if self._total_CXYZ is None:
-            self._allocate(output_CXYZ)
-        assert self._total_CXYZ is not None and self._counts_XYZ is not None
-        output_CXYZ = output_CXYZ.to(self._total_CXYZ.device, torch.float32)
-        window = _window(start, self._patch)
+        total_CXYZ, counts_XYZ = self._sums(output_CXYZ)
+        output_CXYZ = output_CXYZ.to(total_CXYZ.device, torch.float32)
+        window = window_at((start[0] - self._first, *start[1:]), self._plan.patch)
         if self._weights_XYZ is None:
-            self._total_CXYZ[(slice(None), *window)] += output_CXYZ
-            self._counts_XYZ[window] += 1
+            total_CXYZ[(slice(None), *window)] += output_CXYZ
+            counts_XYZ[window] += 1
         else:
-            self._total_CXYZ[(slice(None), *window)].addcmul_(output_CXYZ, self._weights_XYZ)
-            self._counts_XYZ[window] += self._weights_XYZ
+            total_CXYZ[(slice(None), *window)].addcmul_(output_CXYZ, self._weights_XYZ)
+            counts_XYZ[window] += self._weights_XYZ
 
-    def average(self, network: Callable[[Tensor], Tensor], padded_XYZ: Tensor, has_gaps: bool) -> Tensor:
-        if self._total_CXYZ is None:
-            # no window was computed: one window gives the number of outputs
-            self._allocate(network(padded_XYZ[_window((0, 0, 0), self._patch)][None, None])[0])
-        assert self._total_CXYZ is not None and self._counts_XYZ is not None
-        if not has_gaps:
-            return self._total_CXYZ.div_(self._counts_XYZ)
-        gaps_XYZ = self._counts_XYZ == 0
-        self._total_CXYZ.div_(self._counts_XYZ.masked_fill_(gaps_XYZ, 1))
-        self._total_CXYZ[0].masked_fill_(gaps_XYZ, _SURELY_BACKGROUND)
-        return self._total_CXYZ
+    def finish(self, stop: int) -> Iterator[Planes]:
+        """Yield the averages of the planes before `stop`, which no later window reaches."""
+        while self._first < stop:
+            total_CXYZ, counts_XYZ = self._sums(None)
+            count = min(stop - self._first, len(counts_XYZ))
+            yield from self._inside(_averaged(total_CXYZ[:, :count], counts_XYZ[:count]))
+            # planes one by one: the ranges overlap
+            for sums in (total_CXYZ.unbind(1), counts_XYZ.unbind(0)):
+                for to, plane in enumerate(sums[count:]):
+                    sums[to].copy_(plane)
+                for plane in sums[len(sums) - count :]:
+                    plane.zero_()
+            self._first += count
 
-    def _allocate(self, output_CXYZ: Tensor) -> None:
-        outputs = output_CXYZ.shape[0]
-        device = _device_for(output_CXYZ.device, (outputs + 1) * self._shape[0] * self._shape[1] * self._shape[2])
-        self._total_CXYZ = torch.zeros((outputs, *self._shape), device=device)
-        self._counts_XYZ = torch.zeros(self._shape, device=device)
-        if self._blend == "gaussian":
-            self._weights_XYZ = compute_importance_map(
-                self._patch, mode="gaussian", sigma_scale=_SIGMA_SCALE, device=device, dtype=torch.float32
-            )
+    def _inside(self, values_CXYZ: Tensor) -> Iterator[Planes]:
+        """Yield the part of padded planes that is of the image."""
+        along_x, along_y, along_z = self._plan.inside
+        first, stop = max(self._first, along_x.start), min(self._first + values_CXYZ.shape[1], along_x.stop)
+        if first < stop:
+            planes = slice(first - self._first, stop - self._first)
+            yield first - along_x.start, values_CXYZ[:, planes, along_y, along_z]
+
+    def _sums(self, output_CXYZ: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self._total_CXYZ is None or self._counts_XYZ is None:
+            if output_CXYZ is None:
+                # no window was computed: one window gives the number of outputs
+                window = window_at((0, 0, 0), self._plan.patch)
+                output_CXYZ = self._network(self._plan.padded_XYZ[window][None, None])[0]
+            shape = (self._plan.patch[0], *self._plan.padded_XYZ.shape[1:])
+            outputs = output_CXYZ.shape[0]
+            device = _device_for(output_CXYZ.device, (outputs + 1) * shape[0] * shape[1] * shape[2])
+            self._total_CXYZ = torch.zeros((outputs, *shape), device=device)
+            self._counts_XYZ = torch.zeros(shape, device=device)
+            if self._blend == "gaussian":
+                self._weights_XYZ = compute_importance_map(
+                    self._plan.patch, mode="gaussian", sigma_scale=_SIGMA_SCALE, device=device, dtype=torch.float32
+                )
+        return self._total_CXYZ, self._counts_XYZ
+
+
+def _averaged(total_CXYZ: Tensor, counts_XYZ: Tensor) -> Tensor:
+    """Divide sums in place; background where no window was computed."""
+    gaps_XYZ = counts_XYZ == 0
+    if not bool(gaps_XYZ.any()):
+        return total_CXYZ.div_(counts_XYZ)
+    total_CXYZ.div_(counts_XYZ.masked_fill_(gaps_XYZ, 1))
+    total_CXYZ[0].masked_fill_(gaps_XYZ, _SURELY_BACKGROUND)
+    return total_CXYZ
 
 
 def _device_for(device: torch.device, values: int) -> torch.device:
@@ -176,7 +283,7 @@ def _sorted_windows(
     voxels = patch[0] * patch[1] * patch[2]
     asked, blank = [], []
     for start in places:
-        window = _window(start, patch)
+        window = window_at(start, patch)
         if wanted_XYZ is not None and not bool(wanted_XYZ[window].any()):
             continue
         if min_foreground > 0 and int(foreground_XYZ[window].sum()) < min_foreground * voxels:
@@ -185,5 +292,6 @@ def _sorted_windows(
     return asked, blank
 
 
-def _window(start: Start, patch: Sequence[int]) -> tuple[slice, ...]:
+def window_at(start: Start, patch: Sequence[int]) -> tuple[slice, ...]:
+    """Return the place of a window."""
     return tuple(slice(at, at + side) for at, side in zip(start, patch, strict=True))

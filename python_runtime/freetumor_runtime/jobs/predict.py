@@ -5,7 +5,7 @@
 Every rank asks for cases until none is left; TypeScript hands them out and keeps the record.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from freetumor_runtime.case_pool import outcome_of
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.checkpoints.nnunet_folder import NnUNetFolder, load_folds, read_folder
+from freetumor_runtime.checkpoints.nnunet_export import checkpoint_plans
+from freetumor_runtime.checkpoints.nnunet_folder import load_folds, read_folder
 from freetumor_runtime.checkpoints.nnunet_inspection import scan_axis
-from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
+from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, is_model_folder
 from freetumor_runtime.config.cases import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
@@ -31,10 +32,19 @@ from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 from freetumor_runtime.errors import CheckpointError, DataError
 from freetumor_runtime.events import Event, Finished
-from freetumor_runtime.inference.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
+from freetumor_runtime.inference.ensemble import Predictor, ensemble_planes, predictor_of, to_probabilities
+from freetumor_runtime.inference.glance import Glance, glance
 from freetumor_runtime.inference.nnunet import NnUNetLogits, segment_scan, winners_of
-from freetumor_runtime.inference.sliding_windows import Segmented, WindowCount, labels_of, segment_volume
-from freetumor_runtime.models.nnunet import NnUNet
+from freetumor_runtime.inference.plugin_segmentor import PluginSegmentor
+from freetumor_runtime.inference.sliding_windows import (
+    Planes,
+    WindowCount,
+    WindowCounts,
+    averaged_planes,
+    labels_of,
+    plan_windows,
+)
+from freetumor_runtime.plugins.client import Plugin
 from freetumor_runtime.training.ranks import Ranks
 
 # Time between two reports of the progress within a case.
@@ -53,7 +63,7 @@ class CaseSource(Protocol):
 
 def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Event]:
     work_of: Callable[..., dict]
-    if is_model_folder(spec.members[0].checkpoint):
+    if spec.plugin is None and (spec.method == "nnunet" or is_model_folder(spec.members[0].checkpoint)):
         model = load_model(spec, ranks.device)
         work_of, count = partial(predict_by_nnunet, spec, model, ranks.device), len(model.networks)
     else:
@@ -84,6 +94,12 @@ class CaseProgress:
 
 
 def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
+    if spec.plugin is not None:
+        segmentor = PluginSegmentor(
+            Plugin(spec.plugin, str(device), spec.threadsPerProcess), spec.windowHu, spec.spacingMm
+        )
+        refuse_other_outputs(spec, f"plug-in {segmentor.plugin.facts.name}", segmentor.outputs)
+        return [predictor_of(segmentor.eval(), spec.mirrorAxes, "fp32")]
     members = []
     for member in spec.members:
         loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)
@@ -102,18 +118,23 @@ def refuse_other_outputs(spec: PredictSpec, path: str, found: int) -> None:
 
 @dataclass(frozen=True)
 class NnUNetModel:
-    """The folds of an nnU-Net; `mirror_axes` of the transposed array."""
+    """The folds of an nnU-Net, or one `resenc` or `unet` of ours; `mirror_axes` of the transposed array."""
 
-    folder: NnUNetFolder
-    networks: list[NnUNet]
+    plans: NnUNetPlans
+    networks: list[nn.Module]
     mirror_axes: tuple[int, ...]
 
 
 def load_model(spec: PredictSpec, device: torch.device) -> NnUNetModel:
-    folder = read_folder(spec.members[0].checkpoint)
-    refuse_other_outputs(spec, folder.path, len(folder.plans.label_names))
-    axes = tuple(axis for axis in range(3) if scan_axis(folder.plans, axis) in spec.mirrorAxes)
-    return NnUNetModel(folder, load_folds(folder, device), axes)
+    path, weights = spec.members[0].checkpoint, spec.members[0].weights
+    if is_model_folder(path):
+        folder = read_folder(path)
+        plans, networks = folder.plans, list[nn.Module](load_folds(folder, device))
+    else:
+        plans, networks = checkpoint_plans(path, weights), [load_segmentor(path, None, device, weights).network]
+    refuse_other_outputs(spec, path, len(plans.label_names))
+    axes = tuple(axis for axis in range(3) if scan_axis(plans, axis) in spec.mirrorAxes)
+    return NnUNetModel(plans, networks, axes)
 
 
 def predict_by_nnunet(
@@ -130,9 +151,9 @@ def predict_by_nnunet(
     read = perf_counter()
     found = segment_scan(
         model.networks,
-        model.folder.plans,
+        model.plans,
         image_IJK,
-        np.linalg.norm(affine[:3, :3], axis=0).tolist(),
+        affine,
         mirror_axes=model.mirror_axes,
         overlap=spec.windows.overlap,
         device=device,
@@ -194,29 +215,32 @@ def predict_case(
     scan = OpenScan.open(spec, case)
     image_XYZ = window_intensity(scan.prepared.image_hu.to(device), spec.windowHu)
     read = perf_counter()
-    segmented = ensemble_volume(members, partial(segment_member, spec, image_XYZ, scan, on_windows=on_windows))
-    values_CXYZ = segmented.logits_CXYZ
-    refuse_overflow(spec, values_CXYZ)
+    walk = walk_through(spec, members, image_XYZ, scan, on_windows)
+    probabilities = KeptProbabilities(spec, image_XYZ.shape, of_logits=len(members) == 1)
+    mask, affine = mask_of(spec, scan, probabilities.kept_of(checked(spec, walk.planes)))
     segment = perf_counter()
-    mask, affine = mask_of(spec, scan, values_CXYZ)
     files, voxels = write_mask(spec, case, mask, affine)
     if case.label is not None:
         files |= write_label(spec, scan, case)
-    if spec.probabilities:
-        probabilities_CXYZ = values_CXYZ if len(members) > 1 else to_probabilities(values_CXYZ)
-        files |= write_probabilities(spec, scan, case, probabilities_CXYZ)
+    files |= write_probabilities(spec, scan, case, probabilities.values_PXYZ)
     end = perf_counter()
     return {
         "files": files,
         "seconds": {"read": read - started, "segment": segment - read, "write": end - segment},
         "windows": {
-            "all": segmented.windows,
-            "computed": segmented.computed,
-            "blank": segmented.blank,
-            "leftOut": segmented.left_out,
+            "all": walk.counts.windows,
+            "computed": walk.counts.computed,
+            "blank": walk.counts.blank,
+            "leftOut": walk.counts.left_out,
         },
         "labelVoxels": voxels,
     }
+
+
+def checked(spec: PredictSpec, planes: Iterable[Planes]) -> Iterator[Planes]:
+    for first, values_CXYZ in planes:
+        refuse_overflow(spec, values_CXYZ)
+        yield first, values_CXYZ
 
 
 def refuse_overflow(spec: PredictSpec, values_CXYZ: Tensor) -> None:
@@ -224,6 +248,22 @@ def refuse_overflow(spec: PredictSpec, values_CXYZ: Tensor) -> None:
     if not bool(values_CXYZ.sum().isfinite()):
         hint = "predict with --precision bf16 or fp32" if spec.precision == "fp16" else "use another checkpoint"
         raise CheckpointError(f"the segmentor's outputs are not finite in {spec.precision}", hint)
+
+
+class KeptProbabilities:
+    """Keeps the requested probabilities of planes on their way to the mask: `values_PXYZ`, float32."""
+
+    def __init__(self, spec: PredictSpec, shape: Sequence[int], *, of_logits: bool) -> None:
+        self._outputs, self._of_logits = list(spec.probabilities), of_logits
+        self.values_PXYZ = torch.empty((len(self._outputs), *shape))
+
+    def kept_of(self, planes: Iterable[Planes]) -> Iterator[Planes]:
+        for first, values_CXYZ in planes:
+            if self._outputs:
+                own = slice(first, first + values_CXYZ.shape[1])
+                probabilities_CXYZ = values_CXYZ.softmax(0) if self._of_logits else values_CXYZ
+                self.values_PXYZ[:, own] = probabilities_CXYZ[self._outputs].cpu()
+            yield first, values_CXYZ
 
 
 @dataclass(frozen=True)
@@ -268,21 +308,57 @@ def load_on_scan(path: str, shape: Sequence[int], affine: np.ndarray) -> np.ndar
     return aligned
 
 
-def segment_member(
-    spec: PredictSpec, image_XYZ: Tensor, scan: OpenScan, member: Predictor, on_windows: WindowCount | None = None
-) -> Segmented:
-    windows = spec.windows
-    return segment_volume(
-        member,
+@dataclass(frozen=True)
+class Walk:
+    """Averaged outputs of all members, plane by plane, and the windows of all members together."""
+
+    planes: Iterator[Planes]
+    counts: WindowCounts
+
+
+def walk_through(
+    spec: PredictSpec,
+    members: Sequence[Predictor],
+    image_XYZ: Tensor,
+    scan: OpenScan,
+    on_windows: WindowCount | None = None,
+) -> Walk:
+    """Choose the windows of a scan, the same for all members, and start to compute them.
+
+    With `windowChoice` coarse, every member glances at the scan first; a window that no member needs is left out.
+    """
+    padding = float(image_XYZ.min()) if spec.padding == "minimum" else 0.0
+    wanted_XYZ = wanted_voxels(spec, scan)
+    glances: list[Glance] = []
+    if spec.windowChoice == "coarse":
+        outputs = [output for output, one in enumerate(spec.maskIds) if one != 0]
+        look = partial(glance, padding_value=padding, within_XYZ=wanted_XYZ, on_windows=on_windows)
+        glances = [look(member, image_XYZ, spec.patchVoxels, outputs) for member in members]
+        wanted_XYZ = torch.stack([one.wanted_XYZ for one in glances]).any(0)
+    plan = plan_windows(
         image_XYZ,
         spec.patchVoxels,
-        windows.overlap,
-        windows.blend,
-        windows.windowBatch,
-        padding_value=float(image_XYZ.min()) if spec.padding == "minimum" else 0.0,
-        wanted_XYZ=wanted_voxels(spec, scan),
+        spec.windows.overlap,
+        padding_value=padding,
+        wanted_XYZ=wanted_XYZ,
         min_foreground=spec.minForeground,
-        on_windows=on_windows,
+    )
+    # on a CPU a batch of four takes a fifth longer than its windows one by one, which fit into the caches
+    batch = spec.windows.windowBatch if image_XYZ.device.type == "cuda" else 1
+    outputs_known = [one.known for one in glances] or [{} for _ in members]
+    planes = [
+        averaged_planes(member, plan, spec.windows.blend, batch, known=known, on_windows=on_windows)
+        for member, known in zip(members, outputs_known, strict=True)
+    ]
+    glanced = sum(one.computed for one in glances) - sum(
+        start in known for known in outputs_known for start in plan.asked
+    )
+    counts, count = plan.counts, len(members)
+    return Walk(
+        ensemble_planes(planes),
+        WindowCounts(
+            counts.windows * count, counts.computed * count + glanced, counts.blank * count, counts.left_out * count
+        ),
     )
 
 
@@ -300,20 +376,25 @@ def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
     return None if needed_XYZ is None else torch.from_numpy(needed_XYZ)
 
 
-def mask_of(spec: PredictSpec, scan: OpenScan, values_CXYZ: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def mask_of(spec: PredictSpec, scan: OpenScan, planes: Iterable[Planes]) -> tuple[np.ndarray, np.ndarray]:
     """Return the winning output of each voxel, uint8, on the requested grid, and the affine of that grid."""
     if spec.grid == "prepared":
-        mask = labels_of(values_CXYZ).cpu().numpy()
         organ = None if scan.organ_IJK is None else organ_on_prepared(spec, scan)
-        return without_tumors_outside(spec, mask, organ), scan.prepared.grids.prepared_affine
+        return without_tumors_outside(spec, prepared_mask(scan, planes), organ), scan.prepared.grids.prepared_affine
     if spec.resampling == "nearest":
-        mask = nearest_on_scan(labels_of(values_CXYZ).cpu().numpy(), scan.prepared.grids, spec.patchVoxels)
+        mask = nearest_on_scan(prepared_mask(scan, planes), scan.prepared.grids, spec.patchVoxels)
     else:
         mask = np.zeros(scan.route.shape, np.uint8, order="F")
-        for planes, values_CIJK, outside in linear_on_scan(values_CXYZ, scan.route):
-            winners = labels_of(values_CIJK).cpu().numpy()
-            mask[:, :, planes] = np.where(outside, 0, winners)
+        for place, values_CIJK, outside in linear_on_scan(planes, scan.route):
+            mask[place] = np.where(outside, 0, labels_of(values_CIJK).cpu().numpy())
     return without_tumors_outside(spec, mask, scan.organ_IJK), scan.prepared.grids.source_affine
+
+
+def prepared_mask(scan: OpenScan, planes: Iterable[Planes]) -> np.ndarray:
+    mask = np.empty(scan.prepared.grids.prepared_shape, np.uint8)
+    for first, values_CXYZ in planes:
+        mask[first : first + values_CXYZ.shape[1]] = labels_of(values_CXYZ).cpu().numpy()
+    return mask
 
 
 def without_tumors_outside(spec: PredictSpec, mask: np.ndarray, organ: np.ndarray | None) -> np.ndarray:
@@ -345,18 +426,17 @@ def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[st
 
 
 def write_probabilities(
-    spec: PredictSpec, scan: OpenScan, case: PredictCase, probabilities_CXYZ: Tensor
+    spec: PredictSpec, scan: OpenScan, case: PredictCase, probabilities_PXYZ: Tensor
 ) -> dict[str, str]:
-    """Write one float32 file per output, linear on the scan's grid; outside the crop all is background."""
+    """Write one float32 file per requested output, linear on the scan's grid; outside the crop all is background."""
     files = {}
-    for output in spec.probabilities:
-        one_CXYZ = probabilities_CXYZ[output : output + 1]
+    for output, one_XYZ in zip(spec.probabilities, probabilities_PXYZ, strict=True):
         if spec.grid == "prepared":
-            volume, affine = one_CXYZ[0].cpu().numpy(), scan.prepared.grids.prepared_affine
+            volume, affine = one_XYZ.numpy(), scan.prepared.grids.prepared_affine
         else:
             volume, affine = np.empty(scan.route.shape, np.float32, order="F"), scan.prepared.grids.source_affine
-            for planes, values_CIJK, outside in linear_on_scan(one_CXYZ, scan.route):
-                volume[:, :, planes] = np.where(outside, np.float32(output == 0), values_CIJK[0].cpu().numpy())
+            for place, values_CIJK, outside in linear_on_scan([(0, one_XYZ[None])], scan.route):
+                volume[place] = np.where(outside, np.float32(output == 0), values_CIJK[0].numpy())
         name = f"probabilities/{case.name}_{output}.nii.gz"
         files[name] = save_nifti(str(Path(spec.directory) / name), volume, affine, np.float32)
     return files

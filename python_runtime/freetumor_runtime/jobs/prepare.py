@@ -131,6 +131,9 @@ def prepared_key(case: PrepareCase, spec: PrepareSpec) -> str:
         "windowLowerHu": spec.windowHu[0],
         "numIds": spec.numIds,
     }
+    if spec.compression != "none":
+        # the layout only: the voxels are the same
+        inputs["compression"] = spec.compression
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
@@ -164,7 +167,7 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
         "contentSha256": content_hash(hu, label),
         "key": key,
     }
-    write_prepared_case(path, hu, label, spec.numIds, lower_hu, attributes)
+    write_prepared_case(path, hu, label, spec.numIds, lower_hu, attributes, spec.compression)
     return attributes
 
 

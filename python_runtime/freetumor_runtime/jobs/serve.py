@@ -139,7 +139,7 @@ def paint(call: PaintCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> Call
     subvolume = OpenSubvolume.open(call.image_hu, call.label, tools)
     painted_XYZ = subvolume.image_XYZ.clone()
     attempts = [Attempt(at, 0, plan) for at, plan in enumerate(call.tumors)]
-    tumors = [paint_attempt(subvolume, painted_XYZ, attempt) for attempt in attempts]
+    tumors = [paint_attempt(subvolume, painted_XYZ, attempt, ("call", 0)) for attempt in attempts]
     measures = tuple(
         measure_attempt(subvolume, tools, painted_XYZ, tumor, attempt)
         for tumor, attempt in zip(tumors, attempts, strict=True)

@@ -118,8 +118,9 @@ def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, so
     with_slice: set[tuple[str, bool]] = set()
     if _is_example(case, tools.spec, round_):
         leave_real_pictures(case, tools.spec)
+    place = round_.case_id, round_.variant
     while round_.attempts:
-        painted = [paint_attempt(subvolume, painted_XYZ, attempt) for attempt in round_.attempts]
+        painted = [paint_attempt(subvolume, painted_XYZ, attempt, place) for attempt in round_.attempts]
         pictured = list(painted) if _is_example(case, tools.spec, round_) else []
         shown = [(one, painted_XYZ[one.box].clone()) for one in pictured if one is not None]
         measures = [
@@ -156,7 +157,7 @@ def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, so
 def write_rejected(case: OpenCase, spec: SynthesizeSpec, attempt: Attempt, variant: int) -> dict:
     """Write a scan with a rejected tumor alone, for reviewers."""
     alone_XYZ = case.subvolume.image_XYZ.clone()
-    tumor = paint_attempt(case.subvolume, alone_XYZ, attempt)
+    tumor = paint_attempt(case.subvolume, alone_XYZ, attempt, (case.case.id, variant))
     assert tumor is not None
     name = f"{case.case.name}_v{variant:03d}_t{attempt.tumor}_a{attempt.attempt}"
     written = write_scan(case, spec, alone_XYZ, [tumor], name, within="rejected")

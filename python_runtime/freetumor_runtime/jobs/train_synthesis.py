@@ -13,12 +13,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.checkpoints.loading import LoadedSegmentor, synthesis_metadata
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor, licence_entry, synthesis_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
 from freetumor_runtime.inference.nnunet_judge import NnUNetJudge
-from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, load_baseline, measures_of
+from freetumor_runtime.synthesis.crop_painting import (
+    AugmentedCrop,
+    CropPainter,
+    PaintedTumors,
+    is_any,
+    load_baseline,
+    measures_of,
+)
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -41,6 +48,7 @@ from freetumor_runtime.training.state import (
     save_checkpoint,
 )
 from freetumor_runtime.training.step_meter import StepMeter
+from freetumor_runtime.training.step_profile import stage, stage_of
 from freetumor_runtime.training.tumor_examples import TumorExamples
 
 
@@ -68,6 +76,10 @@ def train_synthesis(
     yield Ready(step, {"generator": count_parameters(generator), "discriminator": count_parameters(discriminator)})
 
     def save(at: int, reason: str) -> CheckpointSaved:
+        with stage("save"):
+            return CheckpointSaved(at, write(at), reason)
+
+    def write(at: int) -> str:
         directory = ""
         if ranks.first:
             networks = {"netG": generator, "netD": discriminator}
@@ -85,13 +97,16 @@ def train_synthesis(
             weights = {
                 f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()
             }
-            model = {"state_dict": weights, "epoch": at, "freetumor": synthesis_metadata(spec, baseline.facts)}
+            about = {**synthesis_metadata(spec, baseline.facts), **licence_entry(spec.licences)}
+            model = {"state_dict": weights, "epoch": at, "freetumor": about}
             directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks), owner_of(spec))
         ranks.barrier()
-        return CheckpointSaved(at, directory, reason)
+        return directory
 
     boundary = Boundary(ranks, poll)
     meter = StepMeter(ranks.device, feed)
+    for name, network in (("forward", generator), ("forward", discriminator), ("judge", baseline.network)):
+        stage_of(name, network)
     pictures = Pictures(spec, step)
     examples = TumorExamples(spec, step) if ranks.first and spec.pictures > 0 else None
     feed.request(step)
@@ -107,10 +122,12 @@ def train_synthesis(
             continue
 
         meter.begin()
-        crops = feed.crops(step)
+        with stage("data wait"):
+            crops = feed.crops(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        parts = in_parts(painter.augment(crops), parts_of_step(spec, ranks))
+        with stage("paint"):
+            parts = in_parts(painter.augment(crops), parts_of_step(spec, ranks))
 
         # G step: D is asked, not taught
         discriminator.requires_grad_(False)
@@ -172,18 +189,21 @@ def generator_part(
     with learner.part(at):
         with mixed_precision(spec, ranks):
             raw_BCXYZ = learner.shared(images_of(crops))
-        painted_B1XYZ, roles_BXYZ = paint_batch(painter, crops, raw_BCXYZ, draw=0)
+        with stage("paint"):
+            painted_B1XYZ, roles_BXYZ = paint_batch(painter, crops, raw_BCXYZ, draw=0)
         fake_B1XYZ = painted_B1XYZ.detach().requires_grad_(True)
         with mixed_precision(spec, ranks):
             logits_D = discriminator(fake_B1XYZ)
         adversarial = adversarial_loss(logits_D.float().softmax(1), roles_BXYZ)
-        learner.scaled(spec.adversarialWeight * adversarial).backward()
+        with stage("backward"):
+            learner.scaled(spec.adversarialWeight * adversarial).backward()
         del logits_D
         with mixed_precision(spec, ranks):
             logits_S = baseline.network(fake_B1XYZ)
         probabilities_S = logits_S.float().softmax(1)
         segmentation = segmentation_loss(probabilities_S, roles_BXYZ, baseline.tumor_outputs)
-        learner.scaled(segmentation).backward()
+        with stage("backward"):
+            learner.scaled(segmentation).backward()
         called_BXYZ = probabilities_S.detach().argmax(1)
         del logits_S, probabilities_S
         if painted_B1XYZ.requires_grad:
@@ -260,15 +280,13 @@ def measure_crops(
     tumor_outputs: tuple[int, ...],
 ) -> list[CropMeasures]:
     """Measure what the baseline detected of each crop's tumors of draw 0, from the forward pass of the loss."""
-    sees = torch.isin(called_BXYZ, torch.tensor(tumor_outputs, device=called_BXYZ.device))
-    measures = []
+    sees_BXYZ = is_any(called_BXYZ, tumor_outputs)
+    painted = []
     for at, crop in enumerate(crops):
         tumors = [placed for placed in crop.tumors if placed.tumor.draw == 0]
         if tumors:
-            synthetic = roles_BXYZ[at] == SYNTHETIC
-            seen = int((sees[at] & synthetic).sum())
-            measures.append(measures_of(spec, crop, tumors, fake_B1XYZ[at, 0], roles_BXYZ[at], seen, 0))
-    return measures
+            painted.append(PaintedTumors(crop, tumors, fake_B1XYZ[at, 0], roles_BXYZ[at], sees_BXYZ[at], None))
+    return measures_of(spec, painted)
 
 
 def leave_picture(pictures: Pictures, step: int, results: list[PartResult]) -> None:

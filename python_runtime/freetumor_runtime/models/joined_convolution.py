@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from freetumor_runtime.models.convolution import conv3d
+from freetumor_runtime.models.convolution import conv3d, conv_transpose3d
 
 # multiplications to join the weights (8 * 27), and those saved for each fine voxel (27 - 8), for each weight
 _JOINING, _SPARED = 216, 19
@@ -42,7 +41,7 @@ def upsample_and_convolve(
     padding = weight.shape[-1] // 2
     with torch.autocast(coarse_BCXYZ.device.type, enabled=False):
         joined = join_weights(up_weight, of_up)
-    features = functional.conv_transpose3d(coarse_BCXYZ, joined, stride=2, padding=padding)
+    features = conv_transpose3d(coarse_BCXYZ, joined, None, stride=2, padding=padding)
     features = features.add_(conv3d(skip_BCXYZ, of_skip, bias, padding=padding))
     if up_bias is None:
         return features

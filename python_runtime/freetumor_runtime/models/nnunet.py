@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import ConfigError
+from freetumor_runtime.models.convolution import quick_layers
 
 NNUNET_KINDS = ("resenc", "unet")
 
@@ -94,6 +95,20 @@ def build_nnunet(
 
     By default a `resenc` has one convolution for each resolution of the decoder, a `unet` two.
     """
+    network = package_network(kind, stages, inputs, outputs, decoder_convolutions, activation)
+    network.apply(network.initialize)
+    return NnUNet(quick_layers(_with_one_key_a_weight(network)), activation_checkpointing)
+
+
+def package_network(
+    kind: str,
+    stages: Sequence[StageLike],
+    inputs: int,
+    outputs: int,
+    decoder_convolutions: Sequence[int] | None = None,
+    activation: str = "LeakyReLU",
+) -> Any:
+    """Build the module of dynamic-network-architectures, which lists most weights under several keys."""
     if len(stages) < 2:
         raise ConfigError(
             f"{kind}: too few resolutions (expected at least 2, found {len(stages)})", "increase sampling.patchVoxels"
@@ -105,15 +120,15 @@ def build_nnunet(
     of_stages: dict[str, Any] = {
         "kernel_sizes": [list(stage.kernel) for stage in stages],
         "strides": [list(stage.stride) for stage in stages],
-        "n_blocks_per_stage" if residual else "n_conv_per_stage": [stage.blocks for stage in stages],
+        blocks_keyword(kind): [stage.blocks for stage in stages],
     }
-    network = (ResidualEncoderUNet if residual else PlainConvUNet)(
+    return (ResidualEncoderUNet if residual else PlainConvUNet)(
         input_channels=inputs,
         n_stages=len(stages),
         features_per_stage=[stage.features for stage in stages],
         conv_op=nn.Conv3d,
         num_classes=outputs,
-        n_conv_per_stage_decoder=list(decoder_convolutions or [1 if residual else 2] * (len(stages) - 1)),
+        n_conv_per_stage_decoder=list(decoder_convolutions or default_decoder(kind, stages)),
         conv_bias=True,
         norm_op=nn.InstanceNorm3d,
         norm_op_kwargs={"eps": 1e-5, "affine": True},
@@ -121,8 +136,16 @@ def build_nnunet(
         nonlin_kwargs={"inplace": True},
         **of_stages,
     )
-    network.apply(network.initialize)
-    return NnUNet(_with_one_key_a_weight(network), activation_checkpointing)
+
+
+def blocks_keyword(kind: str) -> str:
+    """Return the package's keyword for the blocks of each resolution."""
+    return "n_blocks_per_stage" if kind == "resenc" else "n_conv_per_stage"
+
+
+def default_decoder(kind: str, stages: Sequence[StageLike]) -> list[int]:
+    """Return the convolutions of each resolution of the decoder that nnU-Net plans."""
+    return [1 if kind == "resenc" else 2] * (len(stages) - 1)
 
 
 def is_alias(key: str) -> bool:

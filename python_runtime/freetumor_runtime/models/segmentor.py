@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from freetumor_runtime.errors import ConfigError
+from freetumor_runtime.models.convolution import quick_layers
 from freetumor_runtime.models.nnunet import NNUNET_KINDS, StageLike, build_nnunet
 from freetumor_runtime.models.patch_merging import PatchMerging, patch_merging_of
 
@@ -47,7 +48,7 @@ def build_segmentor(
             # MONAI declares a module here, but takes a class or function that creates one
             downsample=patch_merging_of(patch_merging),  # pyright: ignore[reportArgumentType]
         )
-        return attend_blockwise(join_upsampling(network))
+        return quick_layers(attend_blockwise(join_upsampling(network)))
     if kind in NNUNET_KINDS:
         return build_nnunet(kind, stages, outputs=outputs, activation_checkpointing=activation_checkpointing)
     if kind == "small":

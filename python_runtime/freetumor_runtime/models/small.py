@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import ConfigError
-from freetumor_runtime.models.convolution import Conv3d
+from freetumor_runtime.models.convolution import Conv3d, InstanceNorm3d, MaxPool3d, Upsampling3d
 
 
 class SmallSegmentor(nn.Module):
@@ -32,13 +32,13 @@ class SmallSegmentor(nn.Module):
         self.down = nn.ModuleList(
             _two_convolutions(before, after) for before, after in zip([base_channels, *widths], widths, strict=False)
         )
-        self.pool = nn.MaxPool3d(2)
+        self.pool = MaxPool3d(2)
         self.up = nn.ModuleList(
-            nn.ConvTranspose3d(coarse, fine, kernel_size=2, stride=2)
+            Upsampling3d(coarse, fine, kernel_size=2, stride=2)
             for fine, coarse in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )
         self.merge = nn.ModuleList(_two_convolutions(2 * fine, fine) for fine in widths[-2::-1])
-        self.head = nn.ConvTranspose3d(base_channels, out_channels, kernel_size=2, stride=2)
+        self.head = Upsampling3d(base_channels, out_channels, kernel_size=2, stride=2)
 
     def forward(self, image_B1XYZ: Tensor) -> Tensor:
         features = self.stem(image_B1XYZ)
@@ -61,7 +61,7 @@ def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
     for before in (inputs, outputs):
         layers += [
             Conv3d(before, outputs, kernel_size=3, padding=1, bias=False),
-            nn.InstanceNorm3d(outputs, affine=True),
+            InstanceNorm3d(outputs, affine=True),
             nn.LeakyReLU(0.01, inplace=True),
         ]
     return nn.Sequential(*layers)

@@ -14,7 +14,7 @@ from torch import Tensor
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator
 from freetumor_runtime.config.common import Organ
 from freetumor_runtime.config.serving import ServeSpec
-from freetumor_runtime.config.synthesis import SynthesizeSpec
+from freetumor_runtime.config.synthesis import PaintingGeneratorSpec, SynthesizeSpec
 from freetumor_runtime.data.boxes import Box, grown, out_of
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures
@@ -27,6 +27,7 @@ from freetumor_runtime.synthesis.measures import (
     real_tumor_places_mm,
 )
 from freetumor_runtime.synthesis.painting import Field, TumorPainter, planned_voxels
+from freetumor_runtime.synthesis.plugin_synthesizer import PluginSynthesizer, plugin_synthesizer
 from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC, bounding_box
 from freetumor_runtime.synthesis.texture import TextureBank
 
@@ -50,6 +51,8 @@ class Tools(Generic[Spec]):
     spec: Spec
     device: torch.device
     generator: torch.nn.Module | None
+    # paints instead of a generator
+    plugin: PluginSynthesizer | None
     # one output of the generator for all organs
     shared_channel: bool
     judge: LoadedSegmentor | None
@@ -58,16 +61,17 @@ class Tools(Generic[Spec]):
 
     @staticmethod
     def load(spec: Own, device: torch.device) -> "Tools[Own]":
-        generator, shared = None, False
-        if spec.generator is not None:
-            own = spec.generator
+        generator, shared, plugin = None, False, None
+        own = spec.generator
+        if isinstance(own, PaintingGeneratorSpec) and own.plugin is not None:
+            plugin = plugin_synthesizer(own.plugin, spec, spec.textureSeed, device)
+        elif own is not None and own.checkpoint is not None:
             loaded = load_generator(own.checkpoint, own.channel, device, own.weights)
             generator, shared = loaded.network, loaded.channel.value == "shared"
         judge = None
         if spec.baseline is not None:
-            own = spec.baseline
-            judge = load_judge(own.checkpoint, own.patchMerging, own.weights, spec.windowHu, spec.spacingMm, device)
-        return Tools(spec, device, generator, shared, judge, memory_mb("VmRSS"))
+            judge = load_judge(spec.baseline, spec.windowHu, spec.spacingMm, device, spec.threadsPerProcess)
+        return Tools(spec, device, generator, plugin, shared, judge, memory_mb("VmRSS"))
 
     def raw_field(self, image_XYZ: Tensor) -> Field | None:
         """Return the generator's raw output, window by window, or in batches of windows if the spec requests it."""
@@ -112,6 +116,7 @@ class OpenSubvolume:
     label_XYZ: Tensor
     painter: TumorPainter
     raw: Field | None
+    plugin: PluginSynthesizer | None
     already_seen: Field | None
     real_tumor_mm: np.ndarray
     # of the edges of its real tumors; None without a real tumor, or if the measure is not requested
@@ -137,6 +142,7 @@ class OpenSubvolume:
             label_XYZ=label_XYZ,
             painter=painter,
             raw=tools.raw_field(image_XYZ),
+            plugin=tools.plugin,
             already_seen=tools.seen_field(image_XYZ, keep=True) if wants_already else None,
             real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm),
             real_sharpness_hu_per_mm=_real_sharpness(image_XYZ, label_XYZ, roles, spec),
@@ -171,16 +177,25 @@ class PaintedTumor:
 
 
 @torch.no_grad()
-def paint_attempt(subvolume: OpenSubvolume, painted_XYZ: Tensor, attempt: Attempt) -> PaintedTumor | None:
-    """Paint a planned tumor into an image of the subvolume; return None if it has no voxel in the organ."""
+def paint_attempt(
+    subvolume: OpenSubvolume, painted_XYZ: Tensor, attempt: Attempt, variant: tuple[str, int]
+) -> PaintedTumor | None:
+    """Paint a planned tumor into an image of the subvolume; return None if it has no voxel in the organ.
+
+    `variant`: id of the case and number of the variant, which the seed of a plug-in depends on.
+    """
     started = perf_counter()
     placed = subvolume.painter.place(attempt.plan, subvolume.label_XYZ)
     edge_box = bounding_box(placed.edge_XYZ)
     if edge_box is None or bounding_box(placed.roles_XYZ == SYNTHETIC) is None:
         return None
     before_XYZ = painted_XYZ[placed.box].clone()
-    # the smallest box; crops omit it, because its search waits for the GPU
-    subvolume.painter.paint(painted_XYZ, replace(placed, edge_box=edge_box), subvolume.raw)
+    if subvolume.plugin is not None:
+        place = *variant, attempt.tumor, attempt.attempt
+        subvolume.plugin.paint(painted_XYZ, subvolume.label_XYZ, placed, place)
+    else:
+        # the smallest box; crops omit it, because its search waits for the GPU
+        subvolume.painter.paint(painted_XYZ, replace(placed, edge_box=edge_box), subvolume.raw)
     subvolume.seconds["render"] += perf_counter() - started
     return PaintedTumor(attempt, placed.organ, placed.box, before_XYZ, placed.roles_XYZ)
 

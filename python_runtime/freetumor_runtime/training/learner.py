@@ -17,6 +17,7 @@ from freetumor_runtime.training.exact_sum import ExactSum
 from freetumor_runtime.training.optimization import build_optimizer, set_learning_rate
 from freetumor_runtime.training.ranks import Ranks, without_sync
 from freetumor_runtime.training.state import restore_network, restore_optimizer
+from freetumor_runtime.training.step_profile import stage
 
 
 class Learner:
@@ -74,15 +75,20 @@ class Learner:
         """Add gradients from an inner tensor, whose `gradient` is that of scaled(loss)."""
         if gradient is None:
             tensor = self.scaled(tensor)
-        tensor.backward(gradient)
-        if self._sum is not None:
-            self._sum.add([parameter.grad for parameter in self._learned], 1 / self._scaler.get_scale())
-            self.optimizer.zero_grad(set_to_none=True)
+        with stage("backward"):
+            tensor.backward(gradient)
+            if self._sum is not None:
+                self._sum.add([parameter.grad for parameter in self._learned], 1 / self._scaler.get_scale())
+                self.optimizer.zero_grad(set_to_none=True)
 
     def scaled(self, loss: Tensor) -> Tensor:
         return self._scaler.scale(loss if self._sum is not None else loss / self._parts)
 
     def step(self) -> None:
+        with stage("optimizer"):
+            self._apply()
+
+    def _apply(self) -> None:
         if self._sum is not None:
             scale = self._scaler.get_scale()
             means = self._sum.mean(self._spec.itemsPerStep, self._ranks)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
@@ -60,7 +59,6 @@ class SegmentationLoss(nn.Module):
 
     def __init__(self, cross_entropy_weights: Iterable[float]) -> None:
         super().__init__()
-        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=False)
         self.register_buffer("weights", torch.tensor(list(cross_entropy_weights)), persistent=False)
 
     def forward(self, logits: Tensor | tuple[Tensor, ...], label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,12 +80,26 @@ class SegmentationLoss(nn.Module):
         ignored_BXYZ = label_BXYZ == IGNORED_LABEL
         # background is no class of the Dice, and a probability of 0 adds nothing to its sums
         known_BXYZ = label_BXYZ.masked_fill(ignored_BXYZ, 0)
-        dice = self.dice(logits_BCXYZ.softmax(1) * ~ignored_BXYZ[:, None], known_BXYZ[:, None])
+        dice = dice_loss(logits_BCXYZ.softmax(1) * ~ignored_BXYZ[:, None], known_BXYZ)
         # summed separately: PyTorch's own mean has no fixed order of additions on a GPU
         each_BXYZ = cross_entropy(logits_BCXYZ, label_BXYZ, self.weights, reduction="none", ignore_index=IGNORED_LABEL)
         weight = self.weights[known_BXYZ].masked_fill(ignored_BXYZ, 0).sum()
         # slab mixing can produce a crop with ignored voxels only: its loss is 0
         return dice, each_BXYZ.sum() / torch.where(weight > 0, weight, 1)
+
+
+def dice_loss(probabilities_BCXYZ: Tensor, label_BXYZ: Tensor) -> Tensor:
+    """Return the mean Dice loss over samples and classes >= 1, bit-identical to MONAI's DiceLoss without background.
+
+    The same operations in the same order: the import of MONAI takes longer than that of PyTorch.
+    """
+    target_BCXYZ = torch.zeros_like(probabilities_BCXYZ).scatter_(1, label_BXYZ[:, None], 1)
+    found, wanted = probabilities_BCXYZ[:, 1:], target_BCXYZ[:, 1:]
+    axes = list(range(2, found.ndim))
+    both = torch.sum(found * wanted, axes)
+    found_alone = (torch.sum(found, axes) - both) * 0.5
+    wanted_alone = (torch.sum(wanted, axes) - both) * 0.5
+    return torch.mean(1 - (2 * both + 1e-5) / (2 * (both + found_alone + wanted_alone) + 1e-5))
 
 
 def nearest_labels(label_BXYZ: Tensor, shape: Sequence[int]) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop
-from freetumor_runtime.data.nifti import write_synced
 
 # the axis that a plane leaves out; arrays are RAS
 _PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
@@ -65,6 +64,9 @@ class Pictures:
         }
         folder = Path(self._spec.runDirectory) / "pictures"
         folder.mkdir(exist_ok=True)
+        # the import of nibabel would delay the first step
+        from freetumor_runtime.data.nifti import write_synced
+
         write_synced(str(folder / f"step_{step:08d}.json"), json.dumps(picture).encode())
         self._last = step
 

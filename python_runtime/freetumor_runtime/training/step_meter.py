@@ -8,6 +8,7 @@ import torch
 
 from freetumor_runtime.data.crop_source import CropSource
 from freetumor_runtime.events import StepDone
+from freetumor_runtime.training.step_profile import start_profile
 
 
 class StepMeter:
@@ -15,6 +16,7 @@ class StepMeter:
 
     def __init__(self, device: torch.device, feed: CropSource) -> None:
         self._device, self._feed = device, feed
+        self.profile = start_profile(device)
         self._started = self._processor_started = self._waited = 0.0
 
     def begin(self) -> None:
@@ -22,10 +24,14 @@ class StepMeter:
             torch.cuda.reset_peak_memory_stats(self._device)
         self._started, self._processor_started = time.perf_counter(), time.process_time()
         self._waited = self._feed.waited_seconds
+        if self.profile is not None:
+            self.profile.begin_step()
 
     def done(self, step: int, losses: dict[str, float], learning_rate: float) -> StepDone:
         """Return the event of the step that just ended. Losses in host memory imply that the device has finished."""
         seconds = time.perf_counter() - self._started
+        if self.profile is not None:
+            self.profile.end_step()
         return StepDone(
             step,
             losses,

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.components import largest_whole_component
-from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crop_source import CropMeasures, CropVerdict
 from freetumor_runtime.data.crops import PlannedCrop
 from freetumor_runtime.data.nifti import write_synced
-from freetumor_runtime.synthesis.crop_painting import PaintedCrop
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop
 from freetumor_runtime.training.pictures import tumor_facts, tumor_plane, undo_geometry
 
 # Pictures of each organ, size and verdict.
@@ -47,14 +47,14 @@ class TumorExamples:
         step: int,
         crops: Sequence[PlannedCrop],
         painted: Sequence[PaintedCrop],
-        verdicts: dict[tuple[int, int], bool],
+        verdicts: dict[tuple[int, int], CropVerdict],
     ) -> None:
         """Keep painted tumors by their verdict, and real tumors of the crops without a painted one."""
         for crop, one in zip(crops, painted, strict=True):
             if one.measures is None:
                 self.keep_real(step, crop, one.image_XYZ, one.label_XYZ)
             elif one.measures.synthetic_voxels > 0:
-                verdict = "accepted" if verdicts[(crop.item, crop.crop)] else "rejected"
+                verdict = "accepted" if verdicts[(crop.item, crop.crop)].accepted else "rejected"
                 mask_XYZ = one.fake_label_XYZ != one.label_XYZ
                 self.keep_painted(step, crop, one.image_XYZ, one.fake_XYZ, mask_XYZ, one.measures, verdict)
 

@@ -9,9 +9,7 @@ from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.label_ids import IGNORED_LABEL, training_ids
-from freetumor_runtime.evaluation.case_metrics import measure_overlap
 from freetumor_runtime.events import CaseResult, Event, ValidationDone
-from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
 from freetumor_runtime.training.ranks import Ranks
 
 _COUNTS = ("truePositive", "falsePositive", "falseNegative")
@@ -44,6 +42,10 @@ def validate(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, step: int) 
 
 def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: str) -> torch.Tensor:
     """Count the voxels [outputs, 3] of one case with the function of evaluation."""
+    # MONAI and SciPy: their import would delay the first step
+    from freetumor_runtime.evaluation.case_metrics import measure_overlap
+    from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
+
     image, label, _attributes = read_prepared_case(path)
     image_XYZ = window_intensity(torch.from_numpy(image).to(ranks.device), spec.windowHu)
     windows = spec.validation.windows

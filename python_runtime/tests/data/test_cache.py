@@ -78,7 +78,7 @@ def test_a_missing_case_and_another_format_are_refused(tmp_path, volumes):
         read_attributes(tmp_path / "none.zarr")
     path = case_path(tmp_path, "old")
     write_prepared_case(path, *volumes, 3, -175, {"version": 0})
-    with pytest.raises(DataError, match="expected 2, found 0"):
+    with pytest.raises(DataError, match="expected 2 or 3, found 0"):
         read_attributes(path)
 
 
@@ -151,7 +151,7 @@ def test_a_case_without_checksums_gets_them_where_its_voxels_are_those_that_were
     write_prepared_case(path, *volumes, 3, -175, attributes)
     files = {name: (path / name).read_bytes() for name in METADATA}
     without_checksums(path)
-    with pytest.raises(DataError, match="expected 2, found 1"):
+    with pytest.raises(DataError, match="expected 2 or 3, found 1"):
         read_attributes(path)
     assert upgrade_prepared_case(path) == {"version": 2, **attributes}
     assert {name: (path / name).read_bytes() for name in METADATA} == files

@@ -143,7 +143,7 @@ def test_refuses_what_is_no_file_of_one_volume(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "hint"),
     [
-        (bytes(128) + b"DICM" + bytes(64), "DICOM", "dcm2niix"),
+        (bytes(128) + b"DICM" + bytes(64), "DICOM", "freetumor data convert"),
         (b"NRRD0004\ntype: short\n", "NRRD", "3D Slicer"),
         (b"ObjectType = Image\n", "MetaImage", "3D Slicer"),
         (b"\x89HDF\r\n", "HDF5", "3D Slicer"),

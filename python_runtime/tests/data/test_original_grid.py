@@ -1,5 +1,7 @@
 """Linear interpolation on the scan's grid, against SciPy."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,25 @@ def off_grid(route) -> np.ndarray:
     return outside.any(axis=0).reshape(route.shape)
 
 
+def in_parts(values: np.ndarray):
+    """Planes as sliding windows complete them: some, one, the rest."""
+    bounds = [0, 5, 6, values.shape[1]]
+    for first, stop in itertools.pairwise(bounds):
+        yield first, torch.from_numpy(values[:, first:stop])
+
+
+def test_parts_of_any_size_give_the_same_bits(scan):
+    prepared, route = scan
+    values = np.random.default_rng(1).normal(size=(2, *prepared.image_hu.shape)).astype(np.float32)
+    found = []
+    for planes in (in_parts(values), [(0, torch.from_numpy(values))]):
+        ours = np.full((2, *SHAPE), np.nan, np.float32)
+        for place, values_CIJK, _ in linear_on_scan(planes, route):
+            ours[(slice(None), *place)] = values_CIJK.numpy()
+        found.append(ours)
+    assert np.array_equal(*found) and not np.isnan(found[0]).any()
+
+
 def test_only_a_sheared_grid_goes_voxel_by_voxel(scan, request):
     assert scan[1].parallel == (request.node.callspec.id != "sheared")
 
@@ -66,8 +87,9 @@ def test_linear_is_that_of_scipy_on_every_plane(scan):
     prepared, route = scan
     values = np.random.default_rng(1).normal(size=(3, *prepared.image_hu.shape)).astype(np.float32)
     ours, outside = np.full((3, *SHAPE), np.nan, np.float32), np.zeros(SHAPE, bool)
-    for planes, values_CIJK, off in linear_on_scan(torch.from_numpy(values), route):
-        ours[..., planes], outside[..., planes] = values_CIJK.numpy(), off
+    for place, values_CIJK, off in linear_on_scan(in_parts(values), route):
+        assert not outside[place].any() and np.isnan(ours[(slice(None), *place)]).all()
+        ours[(slice(None), *place)], outside[place] = values_CIJK.numpy(), off
     for channel in range(3):
         expected = map_coordinates(values[channel], places(route), np.float64, order=1, mode="nearest")
         np.testing.assert_allclose(ours[channel].ravel(), expected, rtol=0, atol=2e-5)
@@ -84,8 +106,8 @@ def test_what_a_wanted_voxel_needs_decides_it_alone(scan):
         return
     values = np.random.default_rng(1).normal(size=(2, *prepared.image_hu.shape)).astype(np.float32)
     other = np.where(needed, values, 99)
-    for one, two in zip(*(linear_on_scan(torch.from_numpy(v), route) for v in (values, other)), strict=True):
-        inside = wanted[:, :, one[0]]
+    for one, two in zip(*(linear_on_scan(in_parts(v), route) for v in (values, other)), strict=True):
+        inside = wanted[one[0]]
         assert torch.equal(one[1][:, inside], two[1][:, inside])
     mask, changed = (np.where(needed, values[0] > 0, fill).astype(np.uint8) for fill in (1, 2))
     both = [nearest_on_scan(one, prepared.grids, (16, 16, 16))[wanted] for one in (mask, changed)]

@@ -23,7 +23,7 @@ def _one_thread():
 def segmented(folder, image, voxel, **changes):
     model = read_folder(str(folder))
     settings = {"mirror_axes": model.folds[0].mirror_axes, "overlap": 0.5, "device": CPU, "precision": "fp32"}
-    return segment_scan(load_folds(model, CPU), model.plans, image, voxel, **{**settings, **changes})
+    return segment_scan(load_folds(model, CPU), model.plans, image, np.diag([*voxel, 1.0]), **{**settings, **changes})
 
 
 @pytest.mark.parametrize("name", MODELS)

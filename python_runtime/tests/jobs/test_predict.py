@@ -82,6 +82,7 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
         job="predict",
         directory=str(tmp_path),
         members=(PredictMember(str(folder / "0.pt"), None, None),),
+        plugin=None,
         device="cpu",
         processesPerNode=1,
         threadsPerProcess=1,
@@ -90,12 +91,14 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
         spacingMm=SPACING,
         patchVoxels=(16, 16, 16),
         windows=SlidingWindowsSpec(0.5, "constant", 4),
+        windowChoice="all",
         mirrorAxes=(),
         cropForeground=True,
         padding="lowerEnd",
         minForeground=0.0,
         grid="original",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(2,),
         organIds=(),
@@ -291,3 +294,29 @@ def test_outputs_that_are_not_finite_are_no_mask(folder, tmp_path):
     list(predict(replace(spec, members=(PredictMember(str(tmp_path / "broken.pt"), None, None),)), RANKS, listed))
     assert "not finite in fp32" in listed.results["scan"]["error"]["message"]
     assert not (tmp_path / "scan.nii.gz").exists()
+
+
+@pytest.mark.parametrize(("members", "resampling"), [(1, "nearest"), (2, "linear")])
+def test_coarse_windows_give_the_same_mask_where_everything_may_be_found(folder, tmp_path, members, resampling):
+    found = {}
+    for choice in ("all", "coarse"):
+        out = tmp_path / choice
+        out.mkdir()
+        named = tuple(PredictMember(str(folder / f"{seed}.pt"), None, None) for seed in range(members))
+        spec = spec_of(folder, out, members=named, windowChoice=choice, resampling=resampling, probabilities=(1,))
+        source = Listed(spec)
+        list(predict(spec, RANKS, source))
+        result = source.results["scan"]
+        assert result["windows"]["computed"] > 0, result
+        found[choice] = (result["files"], result["windows"])
+    # outputs of the first pass are used again, so no window is computed twice
+    assert found["coarse"] == found["all"]
+
+
+def test_coarse_windows_that_find_nothing_leave_all_others_out(folder, tmp_path):
+    spec = spec_of(folder, tmp_path, windowChoice="coarse", maskIds=(0, 0, 0))
+    source = Listed(spec)
+    list(predict(spec, RANKS, source))
+    windows = source.results["scan"]["windows"]
+    assert windows["leftOut"] == windows["all"] > windows["computed"] > 0
+    assert source.results["scan"]["labelVoxels"] == [44 * 60 * 30]

@@ -19,7 +19,7 @@ from freetumor_runtime.config.cases import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case, verify_prepared_case
 from freetumor_runtime.errors import ConfigError, DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Finished
-from freetumor_runtime.jobs.prepare import _require_writable, prepare, prepare_all, prepare_case
+from freetumor_runtime.jobs.prepare import _require_writable, prepare, prepare_all, prepare_case, prepared_key
 from tests.parity import shared_data
 
 IMPORTABLE = {"PYTHONPATH": str(Path(freetumor_runtime.__file__).parents[1])}
@@ -48,7 +48,7 @@ def save(path, array, affine):
 
 @pytest.fixture
 def spec(tmp_path):
-    return PrepareSpec("prepare", str(tmp_path / "cache"), 2, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, True, ())
+    return PrepareSpec("prepare", str(tmp_path / "cache"), 2, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, "none", True, ())
 
 
 def make_case(tmp_path, name="one", affine=LPS, seed=0, **changes):
@@ -228,6 +228,20 @@ def test_a_case_of_the_format_without_checksums_is_reused_and_gets_them(tmp_path
     assert verify_prepared_case(path)["version"] == 2
 
 
+def test_a_compressed_preparation_has_the_same_voxels_another_key_and_is_reused(tmp_path, spec):
+    case = make_case(tmp_path)
+    plain = prepare_case(case, spec)
+    own = replace(spec, directory=str(tmp_path / "compressed"), compression="blosc")
+    compressed = prepare_case(case, own)
+    assert compressed["contentSha256"] == plain["contentSha256"]
+    assert prepared_key(case, own) != prepared_key(case, spec)
+    assert prepare_case(case, own)["reused"]
+    image = chunk_file(compressed["path"], "image", 3)
+    os.truncate(image, image.stat().st_size - 1)
+    assert not prepare_case(case, replace(own, verify=False))["reused"]
+    assert verify_prepared_case(compressed["path"])["contentSha256"] == plain["contentSha256"]
+
+
 def test_a_failed_case_is_a_result_and_the_others_continue(tmp_path, spec):
     cases = [
         make_case(tmp_path, "good"),
@@ -272,7 +286,7 @@ class EndlessCase(PrepareCase):
         return say_and_wait, (self.image,)
 
 if __name__ == "__main__":
-    spec = PrepareSpec("prepare", sys.argv[1], 1, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, True, ())
+    spec = PrepareSpec("prepare", sys.argv[1], 1, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, "none", True, ())
     list(prepare_all([EndlessCase("endless", sys.argv[2], None, {})], spec, 1))
 """
 

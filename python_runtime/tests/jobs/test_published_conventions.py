@@ -65,6 +65,7 @@ def training(folder, job, **parts):
         "checkpoint": SimpleNamespace(everySteps=None, keep=1),
         "fingerprint": SimpleNamespace(config="", data=""),
         "pictures": 0,
+        "licences": [],
         **parts,
     }
     return TrainingSpec(**{field.name: given.get(field.name) for field in dataclasses.fields(TrainingSpec)})
@@ -86,8 +87,8 @@ def written(tmp_path_factory):
         folder / "synthesis",
         "synthesis",
         synthesis=SynthesisSpec((32, 32, 32), str(folder), 1, gated=False, measureAlreadySeen=False, measures=()),
-        baseline=BaselineSpec(str(baseline), None, None),
-        generator=GeneratorSpec(None, "both", None, 4, "organ", 3, False),
+        baseline=BaselineSpec(str(baseline), None, None, None),
+        generator=GeneratorSpec(None, "both", None, 4, "organ", 3, False, None),
     )
     return {"baseline": baseline, "synthesis": stopped_at_once(train_synthesis, spec)}
 

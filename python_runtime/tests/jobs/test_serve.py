@@ -57,7 +57,7 @@ def spec(tmp_path) -> ServeSpec:
         patchVoxels=(16, 16, 16),
         generator=ServedGeneratorSpec(str(tmp_path / "generator.pt"), "organ", None),
         generatorWindows=GeneratorWindowsSpec(0.5, 1),
-        baseline=BaselineSpec(str(tmp_path / "baseline.pt"), None, None),
+        baseline=BaselineSpec(str(tmp_path / "baseline.pt"), None, None, None),
         segmentPatchVoxels=(16, 16, 16),
         segmentWindows=SlidingWindowsSpec(0.5, "constant", 2),
         judgeOverlap=0.5,

@@ -1,8 +1,10 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from freetumor_runtime.models.convolution import Conv3d
+from freetumor_runtime.models.convolution import Conv3d, InstanceNorm3d, MaxPool3d, Upsampling3d, quick_layers
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (2, 2, 0), (1, 1, 0)])
@@ -33,3 +35,49 @@ def test_gradients_and_other_types_go_the_usual_way():
         assert ours.double()(torch.rand(1, 1, 6, 6, 6, dtype=torch.float64)).dtype is torch.float64
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert ours.float()(torch.rand(1, 1, 6, 6, 6)).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        nn.ConvTranspose3d(6, 4, kernel_size=2, stride=2),
+        nn.ConvTranspose3d(6, 4, kernel_size=2, stride=2, bias=False),
+        nn.InstanceNorm3d(6, affine=True),
+        nn.InstanceNorm3d(6),
+    ],
+)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_quick_layers_give_what_pytorch_gives_with_the_same_keys(plain, channels_last):
+    torch.manual_seed(0)
+    ours = quick_layers(nn.Sequential(copy.deepcopy(plain)))
+    assert type(ours[0]) in (Upsampling3d, InstanceNorm3d)
+    assert ours[0].state_dict().keys() == plain.state_dict().keys()
+    # far from 0, so that sums of squares would lose digits
+    features = torch.rand(2, 6, 10, 12, 14) + 5
+    if channels_last:
+        features = features.contiguous(memory_format=torch.channels_last_3d)
+    expected = copy.deepcopy(plain).double()(features.double()).float()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(features), expected, rtol=1e-5, atol=1e-4)
+    ours(features.requires_grad_()).sum().backward()
+    assert features.grad is not None
+
+
+@pytest.mark.parametrize("shape", [(10, 12, 14), (9, 11, 2)])
+def test_pooling_is_that_of_pytorch(shape):
+    features = torch.rand(2, 3, *shape)
+    with torch.no_grad():
+        assert torch.equal(MaxPool3d(2)(features), nn.MaxPool3d(2)(features))
+
+
+def test_layers_of_another_kind_stay():
+    layers = [
+        nn.Conv3d(4, 4, 3, groups=2),
+        nn.Conv3d(4, 4, 3, padding="same"),
+        nn.Conv3d(4, 4, 3, stride=(1, 2, 2)),
+        nn.ConvTranspose3d(4, 4, 3, stride=2, padding=1, output_padding=1),
+        nn.ConvTranspose3d(4, 4, (1, 2, 2), stride=(1, 2, 2)),
+        nn.InstanceNorm3d(4, track_running_stats=True),
+    ]
+    kinds = [type(layer) for layer in layers]
+    assert [type(layer) for layer in quick_layers(nn.Sequential(*layers))] == kinds

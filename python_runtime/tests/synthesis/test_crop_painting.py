@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from freetumor_runtime.data.crops import (
     Augmentation,
@@ -48,7 +49,7 @@ TEXTURE = OneTexture(torch.rand(40, 40, 40, generator=torch.Generator().manual_s
 
 def synthesis() -> OnlineSynthesis:
     painter = CropPainter(SPEC.windowHu, TumorPainter(SPEC.region, ORGANS, False, TEXTURE, CPU))
-    return OnlineSynthesis(SPEC, painter, None, None)
+    return OnlineSynthesis(SPEC, painter, None, None, None)
 
 
 def crop(tumors, augmentation=NOTHING) -> PlannedCrop:
@@ -60,10 +61,10 @@ def crop(tumors, augmentation=NOTHING) -> PlannedCrop:
     return PlannedCrop(0, 0, "case", image_hu, label, augmentation, tuple(tumors), None, False)
 
 
-def tumor(organ, origin, difference=0.5):
+def tumor(organ, origin, difference=0.5, draw=0):
     shape = torch.ones(5, 4, 3, dtype=torch.uint8)
     shape[0, 0, 0] = 0
-    return PlannedTumor(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, 0)
+    return PlannedTumor(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, draw)
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -103,6 +104,19 @@ def test_tumors_of_two_organs_in_a_crop_become_the_tumor_of_their_own_organ():
     assert torch.equal(painted.fake_XYZ[unchanged], painted.image_XYZ[unchanged])
 
 
+def test_only_the_wanted_attempt_of_a_crop_is_painted():
+    first, second = tumor("liver", (3, 5, 6)), tumor("liver", (6, 15, 10), draw=1)
+    both = crop([first, second])
+    (attempt,) = synthesis().paint([both])
+    (other,) = synthesis().paint([both], [1])
+    for painted, alone, draw in ((attempt, first, 0), (other, second, 1)):
+        (expected,) = synthesis().paint([crop([alone])], [draw])
+        assert torch.equal(painted.fake_XYZ, expected.fake_XYZ)
+        assert torch.equal(painted.fake_label_XYZ, expected.fake_label_XYZ)
+        assert painted.measures.draw == draw
+    assert not torch.equal(attempt.fake_label_XYZ, other.fake_label_XYZ)
+
+
 def test_a_crop_without_a_plan_is_left_as_it_is():
     (painted,) = synthesis().paint([crop([])])
     assert painted.measures is None
@@ -120,3 +134,65 @@ def test_ignored_voxels_receive_no_tumor_and_are_no_part_of_its_planned_shape(au
     assert torch.equal(painted.fake_label_XYZ == 255, ignored)
     # the shape covers 59 voxels, of which 5 x 2 x 2 are ignored
     assert painted.measures.synthetic_voxels == planned_voxels(sent.tumors[0], sent.label) == 59 - 20
+
+
+class WaitsOfGpu(TorchDispatchMode):
+    """Records operations for which a GPU would make the host wait: their result, or its shape, is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = str(func)
+        by_mask = name.startswith("aten.index.") and any(
+            one is not None and one.dtype in (torch.bool, torch.uint8) for one in args[1]
+        )
+        if by_mask or name.split(".")[1] in ("_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2"):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+class Judge:
+    """A baseline that labels tumor (2) where the image is bright, and organ (1) elsewhere."""
+
+    tumor_outputs = (2, 4)
+
+    def network(self, image_B1XYZ):
+        bright = (image_B1XYZ > 0.4).float()
+        return torch.cat([bright * 0, bright * 0 + 0.5, bright], 1)
+
+
+def judged() -> OnlineSynthesis:
+    plain = synthesis()
+    spec = SimpleNamespace(**{**vars(SPEC), "synthesis": SimpleNamespace(measureAlreadySeen=True, measures=())})
+    return OnlineSynthesis(spec, plain.painter, None, None, Judge())
+
+
+def test_measures_of_all_crops_are_those_of_a_plain_count():
+    sent = [
+        crop([tumor("liver", (3, 14, 6)), tumor("liver", (5, 5, 10))]),
+        crop([]),
+        crop([tumor("pancreas", (14, 5, 6))]),
+    ]
+    painted = judged().paint(sent)
+    assert painted[1].measures is None
+    for one in (painted[0], painted[2]):
+        synthetic = (one.fake_label_XYZ != one.label_XYZ).numpy()
+        before, after = one.image_XYZ.numpy(), one.fake_XYZ.numpy()
+        found = one.measures
+        assert found.synthetic_voxels == synthetic.sum() > 0
+        assert found.seen_voxels == (synthetic & (after > 0.4)).sum() < found.synthetic_voxels
+        assert found.already_seen_voxels == (synthetic & (before > 0.4)).sum() > found.seen_voxels
+        assert found.contrast == pytest.approx((after - before)[synthetic].mean(dtype="float64"), rel=1e-6)
+
+
+def test_painting_and_measuring_the_crops_of_a_step_reads_no_value_of_the_device_before_the_end():
+    sent = [crop([tumor("liver", (3, 14, 6))]), crop([tumor("pancreas", (14, 5, 6))])]
+    with WaitsOfGpu() as waits:
+        (one, _) = judged().paint(sent)
+        in_a_step = list(waits.found)
+        # the detector sees what it looks for
+        int((one.fake_XYZ[one.label_XYZ == 1] > 0.4).sum())
+    assert in_a_step == []
+    assert len(waits.found) == 2

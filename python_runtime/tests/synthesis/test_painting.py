@@ -19,7 +19,8 @@ from freetumor_runtime.data.crops import (
 from freetumor_runtime.data.variant_source import Attempt
 from freetumor_runtime.models.segmentor import freeze
 from freetumor_runtime.models.unet3d import UNet3d
-from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis, PaintedCrop
+from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop
 from freetumor_runtime.synthesis.painting import TumorPainter, mark_synthetic, place_shape, tumor_box
 from freetumor_runtime.synthesis.subvolume import OpenSubvolume, Tools, paint_attempt
 from freetumor_runtime.synthesis.texture import TextureBank
@@ -77,11 +78,11 @@ def blob(organ: str, origin, seed: int, difference: float = 0.5) -> PlannedTumor
 
 def by_subvolume(spec: ServeSpec, generator, image_hu, label, tumors) -> tuple[torch.Tensor, torch.Tensor]:
     """Image and label as offline synthesis and a warm runtime make them."""
-    tools = Tools(spec, CPU, generator, False, None, 0)
+    tools = Tools(spec, CPU, generator, None, False, None, 0)
     subvolume = OpenSubvolume.open(image_hu, label, tools)
     image_XYZ, label_XYZ = subvolume.image_XYZ.clone(), subvolume.label_XYZ.clone()
     for at, tumor in enumerate(tumors):
-        painted = paint_attempt(subvolume, image_XYZ, Attempt(at, 0, tumor))
+        painted = paint_attempt(subvolume, image_XYZ, Attempt(at, 0, tumor), ("case", 0))
         assert painted is not None
         mark_synthetic(label_XYZ, painted.box, painted.roles_XYZ, painted.organ.tumorLabel)
     return image_XYZ, label_XYZ
@@ -93,7 +94,7 @@ def by_crop(spec: ServeSpec, generator, image_hu, label, tumors) -> PaintedCrop:
     training = SimpleNamespace(windowHu=WINDOW_HU, spacingMm=spec.spacingMm, synthesis=None)
     painter = CropPainter(WINDOW_HU, TumorPainter(spec.region, ORGANS, False, textures, CPU))
     planned = PlannedCrop(0, 0, "case", image_hu, label, NOTHING, tumors, None, False)
-    (painted,) = OnlineSynthesis(training, painter, generator, None).paint([planned])
+    (painted,) = OnlineSynthesis(training, painter, generator, None, None).paint([planned])
     return painted
 
 

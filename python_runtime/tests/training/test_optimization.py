@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from freetumor_runtime.config.training import OptimizerSpec
-from freetumor_runtime.training.optimization import SegmentationLoss, build_optimizer, scheduled_learning_rate
+from freetumor_runtime.training.optimization import (
+    SegmentationLoss,
+    build_optimizer,
+    dice_loss,
+    scheduled_learning_rate,
+)
 
 
 def spec(kind="adamw", schedule="warmupCosine", warmup=10):
@@ -76,6 +81,23 @@ def test_the_loss_is_dice_over_the_foreground_classes_and_weighted_cross_entropy
     got_dice, got_entropy = SegmentationLoss(weights.tolist())(logits, label)
     torch.testing.assert_close(got_dice, dice)
     torch.testing.assert_close(got_entropy, entropy)
+
+
+@pytest.mark.parametrize("outputs", [2, 7])
+def test_the_dice_loss_and_its_gradient_are_bit_identical_to_monais(outputs):
+    from monai.losses import DiceLoss
+
+    torch.manual_seed(3)
+    label = torch.randint(0, outputs, (2, 24, 20, 28))
+    ours, monais = (torch.randn(2, outputs, 24, 20, 28).mul_(3).requires_grad_() for _ in range(2))
+    monais.data.copy_(ours.data)
+    loss = dice_loss(ours.softmax(1), label)
+    wanted = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)(monais, label[:, None])
+    loss.backward()
+    wanted.backward()
+    assert loss.item().hex() == wanted.item().hex()
+    assert ours.grad is not None and monais.grad is not None
+    assert torch.equal(ours.grad, monais.grad)
 
 
 def test_with_equal_weights_the_loss_is_monais_dice_ce():

@@ -10,9 +10,9 @@ import torch
 
 from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.components import largest_whole_component
-from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crop_source import CropMeasures, CropVerdict
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor, augment_geometry
-from freetumor_runtime.synthesis.crop_painting import PaintedCrop
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop
 from freetumor_runtime.training.tumor_examples import TumorExamples
 
 SHAPE = (60, 56, 20)
@@ -51,7 +51,7 @@ def names(tmp_path):
 def judge(examples, step, **verdicts):
     kinds = [(item, *kind.split("_")) for item, kind in enumerate(verdicts)]
     crops = [crop(item, organ, size) for item, organ, size in kinds]
-    by_item = {(item, 0): accepted for item, accepted in enumerate(verdicts.values())}
+    by_item = {(item, 0): CropVerdict(accepted) for item, accepted in enumerate(verdicts.values())}
     examples.keep_judged(step, crops, [painted(item) for item, *_ in kinds], by_item)
 
 

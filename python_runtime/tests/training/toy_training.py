@@ -1,6 +1,6 @@
 """A training of seconds on made crops for tests of resuming and of ranks; rank 0 prints JSON.
 
-    torchrun --standalone --nproc-per-node 3 tests/training/toy_training.py FOLDER baseline synthesis [--no-warm-up]
+    torchrun --standalone --nproc-per-node 3 tests/training/toy_training.py FOLDER baseline synthesis segmentation
 
 By job: `losses` in hexadecimal by step and `weights` as SHA-256, of the `whole` run and of the one in `parts`;
 `validations` as the ranks counted them, and as one rank `alone` counts the last.
@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from freetumor_runtime.config.parsing import parse
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.cache_writer import write_prepared_case
+from freetumor_runtime.data.crop_source import CropVerdict
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.events import CaseResult, Event, Note, StepDone, ValidationDone
 from freetumor_runtime.jobs import train_segmentation, train_synthesis
@@ -50,7 +51,7 @@ ITEMS_PER_STEP = 12
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("jobs", nargs="*", metavar="baseline|synthesis")
+    parser.add_argument("jobs", nargs="*", metavar="baseline|synthesis|segmentation")
     parser.add_argument("--no-warm-up", action="store_true")
     parser.add_argument("--runs", type=json.loads)
     options = parser.parse_args()
@@ -109,8 +110,8 @@ def one_rank(folder: Path, run: dict, rank: int, port: int, told: Path) -> None:
 
 def whole_and_in_parts(folder: Path, job: str, ranks: Ranks) -> dict:
     baseline = None
-    if job == "synthesis":
-        spec = toy_spec(folder / "judge", "baseline", folder)
+    if job != "baseline":
+        spec = toy_spec(folder / f"judge-of-{job}", "baseline", folder)
         baseline = trained(spec, ranks, STEPS)["checkpoint"]
     whole = toy_spec(folder / job / "whole", job, folder, baseline)
     parts = replace(whole, runDirectory=str(folder / job / "parts"))
@@ -184,11 +185,12 @@ def load_weights(directory: str) -> dict:
 
 
 class ToyFeed:
-    """Crops by formula, tumors among them; every tumor is accepted."""
+    """Crops by formula with two plans each. Every third crop needs the second, and every sixth is refused both."""
 
     def __init__(self, spec: TrainingSpec, ranks: Ranks) -> None:
         self.waited_seconds = 0.0
         self._spec = spec
+        self._measured: dict[int, dict[tuple[int, int], int]] = {}
         share = ITEMS_PER_STEP // ranks.size
         self._items = range(ranks.rank * share, (ranks.rank + 1) * share)
 
@@ -197,10 +199,14 @@ class ToyFeed:
     def crops(self, step: int) -> tuple[PlannedCrop, ...]:
         return tuple(toy_crop(step * ITEMS_PER_STEP + item, self._spec) for item in self._items)
 
-    def send_measures(self, step, measures, wants_verdicts) -> None: ...
+    def send_measures(self, step, measures, wants_verdicts) -> None:
+        self._measured[step] = {(one.item, one.crop): one.draw for one in measures}
 
-    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
-        return {}
+    def verdicts(self, step: int) -> dict[tuple[int, int], CropVerdict]:
+        return {
+            (item, crop): CropVerdict(False, 1) if draw == 0 and item % 3 == 0 else CropVerdict(item % 6 != 0)
+            for (item, crop), draw in self._measured.pop(step).items()
+        }
 
     def ack(self, step: int) -> None: ...
 
@@ -240,13 +246,13 @@ def toy_spec(
     run: Path, job: str, folder: Path, baseline: str | None = None, changes: dict | None = None
 ) -> TrainingSpec:
     """Complete, as TypeScript sends it; the smallest networks. `changes`: dotted key -> value."""
-    synthesis = job == "synthesis"
+    synthesis = job != "baseline"
     texture = {
         "textureSizeVoxels": [24, 24, 24],
         "textureDirectory": str(folder / "textures"),
         "textureSeed": 0,
-        "gated": False,
-        "measureAlreadySeen": False,
+        "gated": job == "segmentation",
+        "measureAlreadySeen": job == "segmentation",
         "measures": [],
     }
     generator = {
@@ -257,6 +263,7 @@ def toy_spec(
         "channel": "organ",
         "outputs": 3,
         "activationCheckpointing": False,
+        "plugin": None,
     }
     names = ["background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor"]
     organs = [
@@ -297,15 +304,15 @@ def toy_spec(
             "initialWeightsSet": None,
             "activationCheckpointing": False,
         },
-        "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None, "weights": None}
+        "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None, "weights": None, "plugin": None}
         if synthesis
         else None,
         "generator": generator if synthesis else None,
         "optimizer": {
-            "kind": "adam" if synthesis else "adamw",
+            "kind": "adam" if job == "synthesis" else "adamw",
             "learningRate": 0.003,
-            "weightDecay": 0.0 if synthesis else 0.01,
-            "schedule": "constant" if synthesis else "warmupCosine",
+            "weightDecay": 0.0 if job == "synthesis" else 0.01,
+            "schedule": "constant" if job == "synthesis" else "warmupCosine",
             "warmupSteps": 2,
             "gradientClip": None,
         },
@@ -325,6 +332,7 @@ def toy_spec(
         },
         "checkpoint": {"everySteps": 2},
         "pictures": 0,
+        "licences": [],
     }
     for key, value in (changes or {}).items():
         *parts, last = key.split(".")

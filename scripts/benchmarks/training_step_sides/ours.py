@@ -175,5 +175,6 @@ def specification(options: argparse.Namespace) -> TrainingSpec:
         },
         "checkpoint": {"everySteps": None},
         "pictures": 0,
+        "licences": [],
     }
     return parse(TrainingSpec, raw, "bench")

@@ -1,12 +1,18 @@
 import { resolve } from 'node:path'
-import { Argument, Option } from 'commander'
+import { Argument, type Command, Option } from 'commander'
 import { type Preparation, preparationOf, publishedPreparation } from '../../config/preparation.js'
 import { REGIONS } from '../../config/schema.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import { differences } from '../../pipeline/checkpoint/differences.js'
 import { checkpointHints } from '../../pipeline/checkpoint/hints.js'
-import type { CheckpointFacts, MergingOrder, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
+import { licencesOf, recordLicence } from '../../pipeline/checkpoint/licence.js'
+import type {
+  CheckpointFacts,
+  MergingOrder,
+  NetworkFacts,
+  WeightsLicence,
+} from '../../pipeline/ports/checkpoint.js'
 import { counted } from '../../plain-text.js'
 import {
   type CheckpointCallOptions,
@@ -89,6 +95,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
       const call = { python: config?.runtime.python, signal: io.signal, weights: options.weights }
       const facts = await inspectFile(file, call)
       refuseOtherHash(facts, options.sha256)
+      const licences = await licencesOf('segmentor', facts)
       const { region, device } = options
       const preparation = region ? publishedPreparation(region) : config && preparationOf(config)
       const probe = probed && (await runProbe(io, file, probed, preparation, device, call))
@@ -97,8 +104,8 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
         io,
         'checkpoint inspect',
         options.output,
-        { ...facts, hints, ...(probe ? { probe } : {}) },
-        () => describe(facts, hints, probe),
+        { ...facts, licences, hints, ...(probe ? { probe } : {}) },
+        () => describe({ ...facts, licences }, hints, probe),
       )
     })
 
@@ -130,6 +137,22 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
         `${converted.path}: ${counted(converted.tensors, 'tensor')}`,
         `sha256 ${converted.sha256}`,
       ])
+    })
+
+  addLicence(checkpoint, io)
+}
+
+/** `freetumor checkpoint licence FILE NAME` */
+function addLicence(checkpoint: Command, io: CliIo): void {
+  withExample(checkpoint.command('licence'), 'freetumor checkpoint licence TGAN.pt CC-BY-NC-4.0')
+    .description('Record the licence of weights of another project, once for all commands')
+    .argument('<file>', 'checkpoint (.pt, .pth or .safetensors), a run, or an nnU-Net model')
+    .argument('<name>', 'name of the licence, such as CC-BY-NC-4.0')
+    .addOption(outputOption())
+    .action(async (path: string, name: string, { output }: { readonly output: OutputFormat }) => {
+      const file = await checkpointFile(resolve(io.cwd, path))
+      const recorded = await recordLicence(await inspectFile(file, { signal: io.signal }), name)
+      printResult(io, 'checkpoint licence', output, recorded, () => [`recorded in ${recorded.file}`])
     })
 }
 
@@ -169,7 +192,11 @@ async function runProbe(
   return await probeMerging(file, image, labels, { windowHu, spacingMm, patchVoxels, windows, device }, call)
 }
 
-function describe(facts: CheckpointFacts, hints: readonly string[], probe: ProbeResult | null): string[] {
+function describe(
+  facts: CheckpointFacts & { readonly licences: readonly WeightsLicence[] },
+  hints: readonly string[],
+  probe: ProbeResult | null,
+): string[] {
   const { patchMerging, channelMode, tensors } = facts
   const rows: [string, string][] = [
     ['kind', facts.kind],
@@ -192,6 +219,10 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
     ...describeModel(facts),
     ...describeReading(facts),
     ...(facts.epoch === null ? [] : [['epoch', String(facts.epoch)] satisfies [string, string]]),
+    ...facts.licences.map(({ file, licence }): [string, string] => [
+      'licence',
+      `${licence ?? 'not stated'} (${file})`,
+    ]),
     ['sha256', facts.sha256],
     ...(probe ? describeProbe(probe) : []),
     ...hints.map((hint): [string, string] => ['hint', hint]),

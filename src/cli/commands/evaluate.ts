@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { CommanderError, InvalidArgumentError, Option } from 'commander'
 import { REGIONS } from '../../config/schema.js'
 import { parseMap } from '../../curation/datasets/remap.js'
@@ -9,6 +8,7 @@ import { PROFILES, type ProfileName } from '../../evaluation/profiles.js'
 import { summaryJsonSchema } from '../../evaluation/summary.js'
 import { evaluateMasks } from '../../pipeline/evaluate/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { usableProcessors } from '../../usable-processors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { evaluationText } from '../evaluation-text.js'
 import { labelIds } from '../label-ids.js'
@@ -99,7 +99,12 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
     )
     .option('--pictures <n>', 'Show pictures of the N worst cases in the report', wholeNumber(0), 6)
     .option('--seed <n>', 'Set the seed of the confidence intervals', wholeNumber(0), 0)
-    .option('--workers <n>', 'Measure N cases at a time', wholeNumber(1), Math.min(2, availableParallelism()))
+    .option(
+      '--workers <n>',
+      'Measure N cases at a time',
+      wholeNumber(1),
+      Math.min(2, usableProcessors().processors),
+    )
     .addOption(
       new Option('--schema <file>', 'Print the JSON schema of a result file and exit').choices(
         Object.keys(SCHEMAS),

@@ -8,6 +8,7 @@ import { type AddCommand, outputOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
 import { auditText, exitOfAudit } from './data-audit.js'
 import { checkText } from './data-check.js'
+import { organsText } from './organs.js'
 import { exitOfFailed } from './prepare.js'
 import { noteEmpty, synthesisText } from './synthesize.js'
 
@@ -59,6 +60,8 @@ function textOf(merged: MergedResult, io: CliIo): readonly string[] {
         `${result.cases.length} masks in ${result.directory}, ${result.failed.length} failed`,
         ...failedLines(result.failed),
       ]
+    case 'organs':
+      return [...organsText(result), ...failedLines(result.failed)]
     case 'evaluate':
       return [
         ...evaluationText(result, merged.region === null ? [] : LABEL_SCHEMES[merged.region].names),

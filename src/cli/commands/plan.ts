@@ -86,6 +86,9 @@ function inWords(plan: RunPlan): string[] {
     ...(estimates.segmentorBytes === null
       ? []
       : [`memory       at least ${megabytes(estimates.segmentorBytes)} per rank for the segmentor`]),
+    ...(estimates.judgeBytes === null
+      ? []
+      : [`memory       at least ${megabytes(estimates.judgeBytes)} per rank for the baseline`]),
     ...(cost === null ? [] : [`reproducible ${costInWords(cost)}`]),
     `command      ${launch.argv.join(' ')}`,
     ...Object.entries(launch.environment).map(([name, value]) => `environment  ${name}=${value}`),

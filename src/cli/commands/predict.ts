@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import {
@@ -12,15 +11,22 @@ import { REGIONS } from '../../config/schema.js'
 import type { EvaluationSection } from '../../config/sections/evaluation.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import type { Shard } from '../../curation/datasets/shard.js'
-import { EXIT } from '../../errors.js'
+import { EXIT, UsageError } from '../../errors.js'
+import { type DicomPrediction, predictDicom } from '../../pipeline/flows/dicom-chain.js'
+import { type PredictionWithSegs, predictWithSegs } from '../../pipeline/flows/dicom-seg.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
-import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
+import type { PredictOptions, PredictProgress } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
+import { dicomReader } from '../../runtime/dicom.js'
+import { segWriter } from '../../runtime/dicom-seg.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { threadsOf } from '../../usable-processors.js'
 import { readConfig } from '../config-file.js'
+import { dicomSource, segOptions, segText } from '../dicom-options.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
+import { pluginOfWords } from '../plugin-words.js'
 import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
 import { shardOf, shardOption } from '../shard-option.js'
@@ -30,8 +36,10 @@ import { withLogFolder } from '../stage-context.js'
 const WINDOW_NOTE_MS = 10_000
 
 interface Options {
-  readonly checkpoint: readonly string[]
-  readonly images: string
+  readonly checkpoint?: readonly string[]
+  readonly plugin?: readonly string[]
+  readonly pluginPython?: string
+  readonly images?: string
   readonly split?: Split
   readonly allowOutside?: boolean
   readonly out: string
@@ -43,6 +51,7 @@ interface Options {
   readonly overlap?: number
   readonly blend?: PredictSettings['blend']
   readonly windowBatch?: number
+  readonly windows?: PredictSettings['windows']
   readonly mirror?: PredictSettings['mirrorAxes'] | true
   readonly precision?: PredictSettings['precision']
   readonly grid?: PredictSettings['grid']
@@ -61,6 +70,9 @@ interface Options {
   readonly device?: 'auto' | 'cpu' | 'cuda'
   readonly workers?: number
   readonly threads?: number
+  readonly dicom?: string
+  readonly dicomSeg?: string | true
+  readonly dicomSegLabels?: string
   readonly shard?: Shard
   readonly output: 'text' | 'json' | 'ndjson'
 }
@@ -72,16 +84,17 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint runs/first/checkpoints/step_00000060/model.pt --images scans --out masks',
     'freetumor predict --checkpoint fold0.pt --checkpoint fold1.pt --mirror --images list.json --split test --out masks',
     'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
+    'freetumor predict --checkpoint model.pt --dicom series --out hospital --dicom-seg',
   )
     .description('Segment scans; a mask has the grid of its scan')
-    .requiredOption(
+    .option(
       '--checkpoint <file...>',
       'Use these weights (file, run or step) of a segmentor; the probabilities of several are averaged',
     )
-    .requiredOption(
-      '--images <path>',
-      'Read a folder of scans, a data set, one scan, or a list (.json, .txt)',
-    )
+    .option('--plugin <word...>', 'Segment with this program instead, in an environment of its own')
+    .option('--plugin-python <path>', 'Run the words of --plugin with this Python')
+    .option('--images <path>', 'Read a folder of scans, a data set, one scan, or a list (.json, .txt)')
+    .option('--dicom <dir>', 'Convert the DICOM series below this folder first; masks are in OUT/masks')
     .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
       choice('--split <split>', 'Select the split of a list that has several', [
@@ -123,7 +136,14 @@ export const addPredictCommand: AddCommand = (program, io) => {
         ['constant', 'gaussian'],
       ),
     )
-    .option('--window-batch <n>', 'Set the sliding windows per batch (default: 4)', wholeNumber(1))
+    .addOption(
+      choice(
+        '--windows <choice>',
+        'Compute all sliding windows, or only those near findings (default: all)',
+        ['all', 'coarse'],
+      ),
+    )
+    .option('--window-batch <n>', 'Set the sliding windows per batch on a GPU (default: 4)', wholeNumber(1))
     .option(
       '--mirror [axes]',
       'Average over windows mirrored along these axes, such as 0,1; without axes: all',
@@ -183,6 +203,8 @@ export const addPredictCommand: AddCommand = (program, io) => {
       'Write probabilities of these outputs, such as 2,liver-tumor; without outputs: all',
       outputNames,
     )
+    .option('--dicom-seg [dir]', 'Write DICOM SEG for the CT series in this folder, or of --dicom')
+    .option('--dicom-seg-labels <pairs>', 'Name the ids of the masks for --dicom-seg: 1:liver,2:liver-tumor')
     .option('--overwrite', 'Overwrite existing masks')
     .addOption(choice('--device <device>', 'Set the device (default: auto)', ['auto', 'cpu', 'cuda']))
     .option(
@@ -199,26 +221,48 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options, command) => {
       const started = performance.now()
+      refuseWrongInput(options)
       const settings = await optionsOf(options, io)
-      const prediction = await withLogFolder(io, torchRuntime(), (context) =>
-        predictMasks(
-          {
-            ...settings,
-            ...shardOf(options.shard, command),
-            onCase: (progress) => {
-              if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
-              noteCase(io, progress, performance.now() - started)
-            },
-            onWindows: windowProgress(io),
-          },
-          context,
-        ),
+      const whole: PredictOptions = {
+        ...settings,
+        ...shardOf(options.shard, command),
+        onCase: (progress) => {
+          if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
+          noteCase(io, progress, performance.now() - started)
+        },
+        onWindows: windowProgress(io),
+      }
+      const seg = segOptions(options, io)
+      const source = dicomSource(options, io)
+      const tools = { reader: dicomReader(), writer: segWriter() }
+      const prediction = await withLogFolder<PredictionWithSegs & Partial<DicomPrediction>>(
+        io,
+        torchRuntime(),
+        (context) =>
+          source === null
+            ? predictWithSegs(whole, seg, context, tools.writer)
+            : predictDicom(source, whole, seg, context, tools),
       )
       const { cases, failed } = prediction
-      const summary = `${counted(cases.length, 'mask')} in ${options.out}, ${failed.length} failed`
-      if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
-      if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
+      const summary = `${counted(cases.length, 'mask')} in ${prediction.directory}, ${failed.length} failed`
+      if (options.output !== 'ndjson')
+        printResult(io, 'predict', options.output, prediction, () => [
+          summary,
+          ...segText(prediction.segmentations),
+        ])
+      const failures =
+        failed.length + prediction.leftOut.length + (prediction.segmentations?.failed.length ?? 0)
+      if (failures > 0 || prediction.conversion?.complete === false) io.exitWith(EXIT.data)
     })
+}
+
+/** @throws UsageError unless exactly one of the inputs is named */
+function refuseWrongInput({ images, dicom }: Options): void {
+  if ((images === undefined) !== (dicom === undefined)) return
+  const found = images === undefined ? 'none' : 'both'
+  throw new UsageError(`predict: wrong input (expected --images or --dicom, found ${found})`, {
+    hint: 'pass --images DIR, or --dicom DIR for DICOM series',
+  })
 }
 
 /** Return a callback that prints the progress within a case, at most every 10 s, with the time left. */
@@ -250,7 +294,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     workers,
     ...rest
   } = options
-  const { map, organIds, ...flags } = rest
+  const { map, organIds, plugin, pluginPython, checkpoint = [], ...others } = rest
+  const { dicom: _dicom, dicomSeg: _seg, dicomSegLabels: _labels, ...flags } = others
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)
@@ -264,9 +309,10 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     ...(config && profile === undefined ? windowsOf(config.evaluation) : {}),
     ...(config ? { device: config.runtime.device, precision: config.runtime.precision } : {}),
     ...flags,
-    images: resolve(io.cwd, flags.images),
+    images: resolve(io.cwd, flags.images ?? ''),
     out: resolve(io.cwd, flags.out),
-    checkpoint: flags.checkpoint.map((path) => resolve(io.cwd, path)),
+    checkpoint: checkpoint.map((path) => resolve(io.cwd, path)),
+    ...(plugin === undefined ? {} : { plugin: pluginOfWords(plugin, pluginPython, io.cwd) }),
     ...(flags.labels === undefined ? {} : { labels: resolve(io.cwd, flags.labels) }),
     ...(flags.organMasks === undefined ? {} : { organMasks: resolve(io.cwd, flags.organMasks) }),
     profile,
@@ -274,8 +320,10 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     processes,
     threadsPerProcess:
       threads ??
-      config?.runtime.threadsPerProcess ??
-      Math.max(1, Math.floor(availableParallelism() / processes)),
+      threadsOf({
+        threadsPerProcess: config?.runtime.threadsPerProcess ?? 'auto',
+        processesPerNode: processes,
+      }).threads,
     probabilities: probabilities === true ? 'all' : probabilities,
     ...(map === undefined ? {} : { map: outputMap(map, named) }),
     ...(organIds === undefined ? {} : { organIds: labelIds('--organ-ids', organIds, named) }),

@@ -1,9 +1,10 @@
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { onAbort } from '../../abort.js'
-import { UsageError } from '../../errors.js'
+import { EXIT, UsageError } from '../../errors.js'
 import { holderInWords, howToEnd } from '../../pipeline/locks.js'
 import { followJob } from '../../pipeline/runs/follow.js'
+import { knownJob } from '../../pipeline/runs/job-state.js'
 import { findRun, summariseRuns, summaryOfRun } from '../../pipeline/runs/list.js'
 import { jobInWords, readSubmission } from '../../pipeline/runs/submission.js'
 import { stopJob } from '../../pipeline/submit/submitted-run.js'
@@ -21,7 +22,7 @@ import { slurm } from '../../runtime/slurm.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { readExit } from '../../training/run-directory.js'
-import type { RunSummary } from '../../training/run-summary.js'
+import type { QueuedJob, RunSummary } from '../../training/run-summary.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -118,7 +119,8 @@ async function stopped(
 ): Promise<number> {
   const directory = await findRun(run, io.cwd)
   const submission = await readSubmission(directory)
-  if (submission === null) return await controlled(io, run, act)
+  // the queue of Kubernetes belongs to kubectl
+  if (submission?.scheduler !== 'slurm') return await controlled(io, run, act)
   return await stopJob({ id: submission.id, directory }, 'freetumor runs stop', slurm, controlledProcesses)
 }
 
@@ -156,7 +158,9 @@ async function notControllable(directory: string): Promise<UsageError> {
 
 async function attach(io: CliIo, directory: string, options: Format): Promise<void> {
   io.endWithReader()
-  const submission = await readSubmission(directory)
+  const submitted = await readSubmission(directory)
+  // the end of a job of Kubernetes is in the files of the run
+  const submission = submitted?.scheduler === 'slurm' ? submitted : null
   const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
   const show = (event: RunEvent): void =>
     options.output === 'ndjson' ? printLine(io, 'runs attach', event) : console.show(event)
@@ -170,7 +174,7 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
     const events =
       submission === null
         ? (remote ?? readEvents(join(directory, 'events.jsonl')))
-        : followJob(directory, submission, runProcesses, io.signal)
+        : followJob(directory, () => knownJob(directory, submission), runProcesses, io.signal)
     for await (const event of events) {
       if (io.signal.aborted) break
       show(event)
@@ -185,7 +189,12 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
   }
   if (io.signal.aborted) return io.note(`${directory} is still running; \`freetumor runs stop\` ends it`)
   const exit = await readExit(directory)
-  if (exit) io.exitWith(exit.exitCode)
+  if (exit) return io.exitWith(exit.exitCode)
+  if (!submission?.array) return
+  const { queue } = await summaryOfRun(directory, runProcesses)
+  if (queue === null) return
+  for (const text of jobLines(queue)) io.note(text)
+  if (queue.state !== 'completed') io.exitWith(EXIT.failure)
 }
 
 function line(run: RunSummary): string {
@@ -198,9 +207,17 @@ function stateInWords(run: RunSummary): string {
   const at = `step ${run.step}${run.steps === null ? '' : `/${run.steps}`}`
   if (run.state === 'broken') return `broken: ${run.reason}`
   if (run.state === 'unresponsive') return `running at ${at}, not answering (${run.reason})`
+  if (run.queue?.shards) return `${run.queue.state} (${run.queue.reason})`
+  if (run.queue?.state === 'submitted' && run.state === 'pending')
+    return `submitted to Kubernetes, at ${at} (${run.queue.reason})`
   if (run.state === 'pending') return `pending${run.reason === null ? '' : ` (${run.reason})`} at ${at}`
   if (run.state === 'died') return `ended at ${at} without exit.json (killed?)`
   return run.state === 'failed' ? `failed at ${at}: ${run.reason}` : `${run.state} at ${at}`
+}
+
+function jobLines(queue: QueuedJob): string[] {
+  const again = queue.shards?.again ?? null
+  return [`  job          ${jobInWords(queue)}`, ...(again === null ? [] : [`  again        ${again}`])]
 }
 
 function paragraph(run: RunSummary): string[] {
@@ -208,7 +225,7 @@ function paragraph(run: RunSummary): string[] {
   return [
     `${run.name}${run.job === null ? '' : ` (${run.job})`}: ${stateInWords(run)}`,
     `  directory    ${run.directory}`,
-    ...(run.queue ? [`  job          ${jobInWords(run.queue)}`] : []),
+    ...(run.queue ? jobLines(run.queue) : []),
     ...(run.begun ? [`  started      ${run.begun}`] : []),
     ...(losses.length
       ? [`  losses       ${losses.join('  ')}  at learning rate ${run.learningRate?.toPrecision(3)}`]

@@ -1,7 +1,10 @@
 import { join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import type { ArrayLimits } from '../../cluster/array.js'
 import { SCHEDULERS, type Scheduler } from '../../cluster/job.js'
+import { quoted } from '../../cluster/quote.js'
 import { UsageError } from '../../errors.js'
+import type { QueueLimits } from '../../pipeline/ports/scheduler.js'
 import { planArrayJobs, submitArray } from '../../pipeline/submit/array.js'
 import { planChain, submitChain } from '../../pipeline/submit/chain.js'
 import { arrayOnKubernetes, planOnKubernetes, submitToKubernetes } from '../../pipeline/submit/kubernetes.js'
@@ -20,6 +23,7 @@ interface Options {
   readonly set?: string[]
   readonly chain?: boolean
   readonly array?: number
+  readonly only?: string
   readonly dryRun?: boolean
   readonly output: 'text' | 'json'
 }
@@ -34,6 +38,7 @@ export const addSubmitCommand: AddCommand = (program, io) => {
     'freetumor submit --chain baseline.yaml synthesis.yaml segmentation.yaml',
     'freetumor submit big.yaml -- my_train.py --epochs 10',
     'freetumor submit big.yaml --array 20 -- predict --checkpoint runs/b --images scans --out masks',
+    'freetumor submit big.yaml --array 20 --only 3,7-9 -- predict --checkpoint runs/b --images scans --out masks',
   )
     .description('Submit a training as a job of a cluster')
     .argument(
@@ -46,10 +51,15 @@ export const addSubmitCommand: AddCommand = (program, io) => {
     .option('--chain', 'Submit several trainings; each starts when the one before has completed')
     .option('--dry-run', 'Print the script or the manifests of the job; submit nothing')
     .option('--array <n>', 'Split the cases of the command into N tasks, then merge', wholeNumber(1))
+    .option('--only <shards>', 'Submit only these shards of --array, such as 3,7-9, then merge all')
     .addOption(outputOption())
     .action(async (words: string[], options: Options, command: Command) => {
       const own = wordsAfterDashes(command)
       const files = words.slice(0, words.length - own.length)
+      if (options.only !== undefined && (options.array === undefined || options.to !== 'slurm'))
+        throw new UsageError('--only: selects shards of an array on Slurm (expected --array)', {
+          hint: 'pass --array with the number of all shards',
+        })
       if (options.chain) return await submitTrainings(io, files, own, options)
       if (files.length !== 1)
         throw new UsageError(`submit: wrong number of configurations (expected 1, found ${files.length})`, {
@@ -57,7 +67,8 @@ export const addSubmitCommand: AddCommand = (program, io) => {
         })
       const config = await readConfig(io, files[0]!, options.set)
       if (options.to === 'kubernetes') return await submitManifests(io, config, own, options)
-      if (options.array !== undefined) return await submitShards(io, config, own, options.array, options)
+      if (options.array !== undefined)
+        return await submitShards(io, config, own, options.array, command, options)
       const work = own.length === 0 ? undefined : ({ kind: 'script', argv: own } as const)
       const out = options.out === undefined ? undefined : resolve(io.cwd, options.out)
       const planned = await planJob(config, installation(), { out, work, workingDirectory: io.cwd })
@@ -109,22 +120,61 @@ async function submitShards(
   config: Awaited<ReturnType<typeof readConfig>>,
   argv: readonly string[],
   shards: number,
+  command: Command,
   options: Options,
 ): Promise<void> {
-  const limits = options.dryRun ? null : await slurm.limits(config.cluster?.partition ?? null)
   const out = resolve(io.cwd, options.out ?? join('runs', `${config.name}-${argv[0] ?? 'array'}`))
+  const commandLine = commandLineOf(command)
   const planned = await planArrayJobs(
     config,
     installation(),
-    { argv, shards, out, workingDirectory: io.cwd },
-    { maxArraySize: limits?.maxArraySize ?? 1001, maxSubmitJobs: limits?.maxSubmitJobs ?? null },
+    { argv, shards, only: options.only, commandLine, out, workingDirectory: io.cwd },
+    options.dryRun
+      ? limitsOf(config, null)
+      : limitsOf(config, await slurm.limits(config.cluster?.partition ?? null)),
   )
-  if (options.dryRun) return printScripts(io, [planned.tasks, planned.merge])
+  if (options.dryRun) return printTexts(io, [...planned.scripts.values()])
   const submitted = await submitArray(planned, slurm)
   printResult(io, 'submit --array', options.output, submitted, () => [
-    `job ${submitted.id} with ${shards} tasks in ${submitted.directory}`,
-    `job ${submitted.merge.id} merges their results`,
+    ...submitted.arrays.map((id, at) => {
+      const { work } = planned.waves[0]![at]!.job
+      const tasks = work.kind === 'array' ? work.slice : ''
+      return `job ${id} with tasks ${tasks} of ${shards} shards in ${submitted.directory}`
+    }),
+    submitted.merge === null
+      ? `${submitted.waves - 1} more waves follow; the last one submits the merge`
+      : `job ${submitted.merge.id} merges their results`,
+    `\`freetumor runs show ${submitted.directory}\` prints the states of the shards`,
   ])
+}
+
+/** Return the command line as words of a shell, without `--only`. */
+function commandLineOf(command: Command): string {
+  // not among the types of commander
+  const { rawArgs } = command.parent as unknown as { readonly rawArgs: readonly string[] }
+  const words = rawArgs.slice(rawArgs.indexOf('submit'))
+  const end = words.indexOf('--')
+  const own = words.slice(0, end).filter((word, at) => {
+    return !/^--only(=|$)/.test(word) && words[at - 1] !== '--only'
+  })
+  return ['freetumor', ...own, ...words.slice(end)].map(quoted).join(' ')
+}
+
+/** Default of Slurm for MaxArraySize. */
+const DEFAULT_ARRAY_SIZE = 1001
+
+/** Return the limits for an array; without the answer of the scheduler those of the configuration and its default. */
+function limitsOf(
+  { cluster }: Awaited<ReturnType<typeof readConfig>>,
+  found: QueueLimits | null,
+): ArrayLimits {
+  const most = cluster?.slurm.maxSubmitJobs ?? found?.maxSubmitJobs ?? null
+  const free = [found?.freeJobs ?? null, most === null ? null : most - (found?.submittedJobs ?? 0)]
+  const known = free.filter((one) => one !== null)
+  return {
+    maxArraySize: found?.maxArraySize ?? DEFAULT_ARRAY_SIZE,
+    maxSubmitJobs: known.length === 0 ? null : Math.min(...known),
+  }
 }
 
 /** Send the manifests of a job to Kubernetes. */
@@ -162,5 +212,12 @@ async function submitManifests(
 }
 
 function printScripts(io: CliIo, planned: readonly PlannedJob[]): void {
-  io.print(planned.map(({ script }) => script.trimEnd()).join('\n\n'))
+  printTexts(
+    io,
+    planned.map(({ script }) => script),
+  )
+}
+
+function printTexts(io: CliIo, scripts: readonly string[]): void {
+  io.print(scripts.map((script) => script.trimEnd()).join('\n\n'))
 }

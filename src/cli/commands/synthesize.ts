@@ -8,8 +8,10 @@ import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT, UsageError } from '../../errors.js'
 import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import type { StageContext } from '../../pipeline/context.js'
+import { type DicomSynthesis, synthesizeDicom } from '../../pipeline/flows/dicom-chain.js'
+import { type SynthesisWithSegs, synthesizeWithSegs } from '../../pipeline/flows/dicom-seg.js'
 import type { Synthesis } from '../../pipeline/synthesize/dataset.js'
-import { type SynthesisProgress, synthesizeCases } from '../../pipeline/synthesize/run.js'
+import type { SynthesisProgress } from '../../pipeline/synthesize/run.js'
 import {
   type SynthesisFlags,
   type SynthesisSections,
@@ -18,10 +20,15 @@ import {
   synthesisSettings,
 } from '../../pipeline/synthesize/settings.js'
 import { counted } from '../../plain-text.js'
+import { dicomReader } from '../../runtime/dicom.js'
+import { segWriter } from '../../runtime/dicom-seg.js'
+import { toolRunner } from '../../runtime/tool.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
 import { readConfig } from '../config-file.js'
+import { dicomSource, segOptions, segText } from '../dicom-options.js'
 import { wholeNumber } from '../numbers.js'
+import { organNotes, organSource } from '../organ-options.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, mapDescription, outputOption, withExample } from '../program.js'
 import { shardOf, shardOption } from '../shard-option.js'
@@ -34,6 +41,10 @@ interface Options extends SynthesisFlags {
   readonly labels?: string
   readonly map?: string
   readonly allowEmpty?: boolean
+  readonly dicom?: string
+  readonly organsWith?: readonly string[]
+  readonly toolPython?: string
+  readonly dicomSeg?: string | true
   readonly shard?: Shard
   readonly out: string
   readonly output: 'text' | 'json' | 'ndjson'
@@ -98,14 +109,40 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
+    .option(
+      '--dicom <dir>',
+      'Convert the DICOM series below this folder and label their organs first; the result is in OUT/synthetic',
+    )
+    .option('--organs-with <tool...>', 'Label organs with a tool, as `freetumor organs --with` does')
+    .option('--tool-python <path>', 'Set the Python of the environment of that tool')
+    .option('--dicom-seg [dir]', 'Write DICOM SEG for the CT series in this folder, or of --dicom')
     .addOption(shardOption())
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options, command) => {
       refuseMissingHosts(options)
-      const result = await withLogFolder(io, torchRuntime(), async (context) => {
+      const source = dicomSource(options, io)
+      const work = async (context: StageContext): Promise<SynthesisWithSegs & Partial<DicomSynthesis>> => {
         const config = options.config === undefined ? null : await readConfig(io, options.config, options.set)
         const settings = await settingsOf(options, config, io, context)
         const { images, labels } = options
+        const shared = {
+          settings,
+          ...shardOf(options.shard, command),
+          onProgress: (progress: SynthesisProgress) => {
+            if (options.output === 'ndjson') printLine(io, 'synthesize', progress)
+            else noteVariant(io, progress)
+          },
+        }
+        const tools = { reader: dicomReader(), writer: segWriter(), tools: toolRunner }
+        const seg = segOptions(options, io)
+        if (source !== null) {
+          const organs = {
+            with: organSource('--organs-with', options.organsWith!, io.cwd),
+            toolPython: options.toolPython,
+            onCase: organNotes(io),
+          }
+          return await synthesizeDicom(source, organs, shared, seg, context, tools)
+        }
         const map =
           options.map === undefined ? specialistMap(settings) : parseMap(options.map, settings.region)
         const hosts =
@@ -116,30 +153,27 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
                 labels: labels === undefined ? undefined : resolve(io.cwd, labels),
                 labelMap: map,
               }
-        return await synthesizeCases(
-          {
-            settings,
-            out: resolve(io.cwd, options.out),
-            hosts,
-            ...shardOf(options.shard, command),
-            onProgress: (progress) => {
-              if (options.output === 'ndjson') printLine(io, 'synthesize', progress)
-              else noteVariant(io, progress)
-            },
-          },
+        return await synthesizeWithSegs(
+          { ...shared, out: resolve(io.cwd, options.out), hosts },
+          seg,
           context,
+          tools.writer,
         )
-      })
+      }
+      const result = await withLogFolder(io, torchRuntime(), work)
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
       if (options.output !== 'ndjson')
-        printResult(io, 'synthesize', options.output, result, () =>
-          synthesisText(result, options.shard !== undefined),
-        )
+        printResult(io, 'synthesize', options.output, result, () => [
+          ...synthesisText(result, options.shard !== undefined),
+          ...segText(result.segmentations),
+        ])
       // a shard may be empty; the merge refuses an empty data set
       const isEmpty = options.shard === undefined && result.tumors.kept === 0
       if (isEmpty) noteEmpty(io, result)
-      if (result.failed.length + result.leftOut.length > 0 || (isEmpty && !options.allowEmpty))
-        io.exitWith(EXIT.data)
+      const failures =
+        result.failed.length + result.leftOut.length + (result.segmentations?.failed.length ?? 0)
+      const early = result.conversion?.complete === false || (result.organs?.failed.length ?? 0) > 0
+      if (failures > 0 || early || (isEmpty && !options.allowEmpty)) io.exitWith(EXIT.data)
     })
 }
 
@@ -157,7 +191,18 @@ export function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
   io.note(`hint: compare thresholds with \`freetumor sweep ${directory}\`, or check the baseline`)
 }
 
-function refuseMissingHosts({ images, labels, config }: Options): void {
+function refuseMissingHosts({ images, labels, config, dicom, organsWith, toolPython }: Options): void {
+  if (dicom !== undefined && organsWith === undefined)
+    throw new UsageError('--dicom: no organ labels (expected --organs-with, too)', {
+      hint: 'pass a tool, as in --organs-with totalsegmentator',
+    })
+  if (dicom === undefined && (organsWith !== undefined || toolPython !== undefined))
+    throw new UsageError('--organs-with: only with --dicom', {
+      hint: 'label the organs with `freetumor organs`, and pass its folder with --labels',
+    })
+  if (dicom !== undefined && (images !== undefined || labels !== undefined))
+    throw new UsageError('--dicom: cannot be used with --images and --labels', { hint: 'omit one of them' })
+  if (dicom !== undefined) return
   if (images === undefined && labels !== undefined)
     throw new UsageError('--labels: no host CTs (expected --images, too)', { hint: 'pass --images' })
   if (config === undefined && images === undefined)

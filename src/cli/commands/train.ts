@@ -22,6 +22,7 @@ interface Options {
   readonly nodeRank?: number
   readonly rendezvous?: string
   readonly detach?: boolean
+  readonly profile?: boolean
   readonly output: 'text' | 'json' | 'ndjson'
 }
 
@@ -53,6 +54,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
     )
     .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0))
     .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0')
+    .option('--profile', 'Print the time of each stage of a step at the end, and write profile.json')
     .option('--detach', 'Train in the background; return when `freetumor runs` can control the run')
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
@@ -69,9 +71,11 @@ export const addTrainCommand: AddCommand = (program, io) => {
         resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
         continue: options.continue,
         lockWaitSeconds: options.lockWait,
+        onLockWait: (reason) => io.note(`waiting at most ${options.lockWait} s: ${reason}`),
         acceptChanges: options.acceptChanges,
         nodeRank: options.nodeRank,
         rendezvous: options.rendezvous,
+        profile: options.profile,
         signal: io.signal,
       })
       const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
@@ -106,6 +110,7 @@ async function detach(io: CliIo, options: Options, name: string): Promise<void> 
     directory,
     ...set.flatMap((one) => ['--set', one]),
     ...(options.acceptChanges ? ['--accept-changes'] : []),
+    ...(options.profile ? ['--profile'] : []),
     ...(['nodes', 'nodeRank', 'rendezvous'] as const).flatMap((key) =>
       options[key] === undefined ? [] : [FLAGS[key], String(options[key])],
     ),

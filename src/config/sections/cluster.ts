@@ -70,6 +70,12 @@ const slurm = z.strictObject({
     'It becomes the `%N` of `sbatch --array`.',
     { unit: 'tasks', source: OURS },
   ),
+  maxSubmitJobs: key(
+    count.min(3).nullable().default(null),
+    'Number of jobs that the user may have submitted at once; null asks `sacctmgr`.',
+    'An array with more tasks is submitted in waves.',
+    { unit: 'jobs', source: OURS },
+  ),
   containerProgram: key(
     z.enum(['apptainer', 'singularity']).default('apptainer'),
     'Program that runs `cluster.image` on the nodes.',

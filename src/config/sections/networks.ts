@@ -83,7 +83,40 @@ const segmentor = z.strictObject({
   ),
 })
 
+const plugin = z.strictObject({
+  python: key(
+    nonEmptyText.nullable().default(null),
+    'Python executable of the environment of the plug-in, as a path or a command name.',
+    'It starts `command`; with null, the first word of `command` is the program.',
+    { path: 'program', source: OURS },
+  ),
+  command: key(
+    z.array(nonEmptyText).min(1).max(256),
+    'Words of the command line that starts the plug-in; no shell reads them.',
+    '`{device}`, `{threads}` and `{socket}` are filled in; words with ./ are paths from the file.',
+    { path: 'command', source: OURS },
+  ),
+  startTimeoutSeconds: key(
+    z.number().positive().max(86_400).default(60),
+    'Time limit for the start of the plug-in, including its imports and weights.',
+    'A plug-in that takes longer is ended with an error.',
+    { unit: 's', source: OURS },
+  ),
+  requestTimeoutSeconds: key(
+    z.number().positive().max(86_400).default(120),
+    'Time limit for the answer to a request, which is one crop.',
+    'A plug-in that takes longer is ended with an error.',
+    { unit: 's', source: OURS },
+  ),
+})
+
 const baseline = z.strictObject({
+  plugin: key(
+    plugin.nullable(),
+    'Program in an environment of its own that segments the crops, see docs/plugins.md.',
+    'It replaces `checkpoint` and `trainFrom`; job `synthesis` cannot use one.',
+    { default: null, source: OURS },
+  ),
   checkpoint: key(
     nonEmptyText.nullable(),
     'Checkpoint of the frozen baseline.',
@@ -111,6 +144,12 @@ const baseline = z.strictObject({
 })
 
 const generator = z.strictObject({
+  plugin: key(
+    plugin.nullable(),
+    'Program in an environment of its own that synthesizes the tumors, see docs/plugins.md.',
+    'It replaces `checkpoint` and `trainFrom`; job `synthesis` cannot use one.',
+    { default: null, source: OURS },
+  ),
   checkpoint: key(
     z.union([nonEmptyText, checkpointPart], 'a file, or { path: FILE, use: both | generator }').nullable(),
     'Checkpoint of the generator, or an object with `path` and `use`.',
@@ -169,6 +208,9 @@ export const networksSection = z.strictObject({
     { default: ({ job }) => (job === 'baseline' ? null : ITS_KEYS), source: published('networks') },
   ),
 })
+
+/** A program in an environment of its own. */
+export type PluginSettings = DeepReadonly<z.infer<typeof plugin>>
 
 /** The networks of a run and the weights that they start from. */
 export type NetworksSection = DeepReadonly<z.infer<typeof networksSection>>

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { key, ORGAN_NAMES } from '../key.js'
-import { differs, OURS, published } from '../sources.js'
-import { type DeepReadonly, nonEmptyText, probability, SIZES } from '../types.js'
+import { differs, OURS, ours, published } from '../sources.js'
+import { count, type DeepReadonly, nonEmptyText, probability, SIZES } from '../types.js'
 
 /** A rule: a range of one measure, of which each end may be missing. */
 function rule(measure: string, effect: string, unit: string) {
@@ -85,6 +85,36 @@ const overrides = z.strictObject({
 })
 
 export const qualitySection = z.strictObject({
+  policy: key(
+    z.enum(['published', 'calibrated']),
+    'Source of the threshold: `shareSeenThreshold`, or held-out real tumors of the same organ and size.',
+    'With `calibrated`, a weak baseline rejects no tumor that it would miss among real ones.',
+    { default: 'published', source: ours('quality') },
+  ),
+  calibration: key(
+    nonEmptyText.nullable(),
+    'File that `freetumor calibrate` wrote for the baseline; policy `calibrated` needs it.',
+    'Its real tumors give the thresholds; a resumed run needs the same file.',
+    { default: null, path: true, source: ours('quality') },
+  ),
+  rejectedShare: key(
+    z.number().min(0).max(0.5),
+    'Largest probability that policy `calibrated` rejects a real tumor.',
+    'Higher values reject more synthetic tumors; 0 rejects none.',
+    { unit: '0 to 0.5', default: 0.1, source: ours('quality') },
+  ),
+  attempts: key(
+    count.max(8).nullable(),
+    'Largest number of attempts in a crop of a training until a tumor is accepted.',
+    'With more, fewer crops stay healthy; each rejected attempt costs another pass of the baseline.',
+    { follows: '1, as published; 3 with policy `calibrated`', source: ours('quality') },
+  ),
+  keepProbability: key(
+    probability,
+    'Probability that an accepted tumor is used.',
+    'Lower values drop tumors at random; experiments compare rules with it.',
+    { unit: '0 to 1', default: 1, source: OURS },
+  ),
   shareSeenThreshold: key(
     probability,
     'Detected fraction that a synthetic tumor must exceed to be accepted.',

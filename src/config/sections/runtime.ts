@@ -53,8 +53,8 @@ export const runtimeSection = z.strictObject({
     { default: 'auto', source: OURS },
   ),
   threadsPerProcess: key(
-    count,
-    'Number of CPU threads of each rank.',
+    z.union([count, z.literal('auto')]),
+    'Number of CPU threads of each rank; `auto` shares the usable processors of the node among its ranks.',
     'Another number changes the last bits of the losses.',
     { unit: 'threads', default: 1, source: OURS },
   ),

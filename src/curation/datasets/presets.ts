@@ -16,18 +16,31 @@ export interface Preset {
 /** Maps of segmentation tools and of the leaderboard; data sets of the registry join them by name. */
 const TOOLS: readonly Preset[] = [
   {
-    // version 2 of its task `total`; version 1 has other ids
+    // tasks `total` and `total_v3` of version 2, which differ in one vertebra only; version 1 has other ids
     name: 'TotalSegmentator',
     region: 'abdomen',
     map: { ...background(117), '2': 5, '3': 5, '5': 1, '7': 3, '23': 5, '24': 5 },
-    aliases: ['totalsegmentator-v2', 'total'],
+    aliases: ['totalsegmentator-v2', 'totalsegmentator-v3', 'total', 'total-v3'],
     kidneySides: { left: 3, right: 2 },
   },
   {
     name: 'TotalSegmentator',
     region: 'chest',
     map: { ...background(117), '10': 1, '11': 1, '12': 1, '13': 1, '14': 1 },
-    aliases: ['totalsegmentator-v2', 'totalsegmentator-chest', 'total'],
+    aliases: ['totalsegmentator-v2', 'totalsegmentator-v3', 'totalsegmentator-chest', 'total', 'total-v3'],
+  },
+  {
+    name: 'TotalSegmentator-v1',
+    region: 'abdomen',
+    map: { ...background(104), '2': 5, '3': 5, '5': 1, '10': 3 },
+    aliases: ['total-v1'],
+    kidneySides: { left: 3, right: 2 },
+  },
+  {
+    name: 'TotalSegmentator-v1',
+    region: 'chest',
+    map: { ...background(104), '13': 1, '14': 1, '15': 1, '16': 1, '17': 1 },
+    aliases: ['total-v1'],
   },
   {
     // R231 and R231CovidWeb: 1 right, 2 left lung

@@ -2,9 +2,14 @@ import { join, resolve } from 'node:path'
 import { DEFAULT_CACHE } from '../../config/defaults.js'
 import type { AuditReport } from '../../curation/audit/run.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
-import { DataError } from '../../errors.js'
 import { auditNotes, fingerprintAll, runAudit, withoutRepeats } from '../prepare/audit.js'
-import { lockUnsharded, orderOf, type ShardContext, type WholeShards, workOnShard } from '../shards.js'
+import {
+  lockUnsharded,
+  refuseOtherCases,
+  type ShardContext,
+  type WholeShards,
+  workOnShard,
+} from '../shards.js'
 import { defaultWorkers, withoutFolder } from './check.js'
 import { casesAt, decidingSources, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
 
@@ -94,10 +99,7 @@ export async function mergeAudit(
   const { paths, cache, pictures, ...sources } = shards.plan.settings
   const found = await casesAt(paths, sources)
   const ids = withoutRepeats(found.cases).map(({ id }) => id)
-  if (orderOf(ids) !== shards.records[0]!.order)
-    throw new DataError(`${out}: the data sets changed after the shards (found ${ids.length} cases)`, {
-      hint: 'run all shards again: finished fingerprints are reused',
-    })
+  refuseOtherCases(out, shards, ids)
   const complete = noteNotTaken(found, onNote)
   const work = { cache, workers: defaultWorkers(), signal, own: found.own, out, pictures, onCompared }
   return concluded(await runAudit(found.cases, work), complete, out, onNote)

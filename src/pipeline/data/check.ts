@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Finding } from '../../curation/check/finding.js'
 import {
@@ -10,8 +9,15 @@ import {
 } from '../../curation/check/run.js'
 import { casesOfShard, inWholeOrder, type Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
+import { usableProcessors } from '../../usable-processors.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
-import { lockUnsharded, type ShardContext, type WholeShards, workOnShard } from '../shards.js'
+import {
+  lockUnsharded,
+  refuseOtherCases,
+  type ShardContext,
+  type WholeShards,
+  workOnShard,
+} from '../shards.js'
 import { casesAt, decidingSources, type SourceOptions, type WorkOptions } from './collect.js'
 
 export interface CheckDataOptions extends SourceOptions, WorkOptions {
@@ -60,6 +66,7 @@ export async function checkDataAt(
     settings: { ...decidingSources(paths, sources), prepared, maxBytes: maxBytes ?? null },
     ids: cases.map(({ id }) => id),
     cases: mine.map(({ id }) => id),
+    inputs: mine.flatMap(({ image, label }) => (label === null ? [image] : [image, label])),
   } as const
   return await workOnShard(sharded, context, async () => {
     const listed = checkList(cases, missing, files)
@@ -75,11 +82,21 @@ interface CheckPart {
   readonly byCase: readonly (readonly Finding[])[]
 }
 
-/** Write and return the report of all shards together. */
+/**
+ * Write and return the report of all shards together.
+ * @throws DataError if the data sets have changed since
+ */
 export async function mergeCheck(
   folder: string,
-  shards: WholeShards<unknown, CheckPart>,
+  shards: WholeShards<ReturnType<typeof decidingSources>, CheckPart>,
 ): Promise<CheckReport> {
+  const { paths, ...sources } = shards.plan.settings
+  const { cases } = await casesAt(paths, sources)
+  refuseOtherCases(
+    folder,
+    shards,
+    cases.map(({ id }) => id),
+  )
   const parts = shards.records.map(({ part }) => part)
   const byCase = inWholeOrder(parts.map((part) => part.byCase))
   const report = checkReport(byCase.length, parts[0]!.listed, byCase)
@@ -100,5 +117,5 @@ export function withoutFolder(command: string): UsageError {
 
 /** Return the default number of threads that read cases. */
 export function defaultWorkers(): number {
-  return Math.min(8, availableParallelism())
+  return Math.min(8, usableProcessors().processors)
 }

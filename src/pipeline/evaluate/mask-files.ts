@@ -1,8 +1,9 @@
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import {
   type LeftOut,
   readFolder,
   stemOf,
+  unnamedScans,
   VOLUME_ENDINGS,
   volumesByStem,
 } from '../../curation/datasets/file-names.js'
@@ -91,7 +92,12 @@ function unpaired(names: readonly string[], kind: string, other: string): string
 export async function volumesIn(
   folder: string,
 ): Promise<{ files: ReadonlyMap<string, string>; leftOut: readonly LeftOut[] }> {
-  const { volumes, leftOut } = await asUsage(() => readFolder(folder))
+  const { volumes, others, leftOut } = await asUsage(() => readFolder(folder))
+  const [found] = volumes.length > 0 ? [] : [...leftOut, ...(await unnamedScans(folder, others))]
+  if (found !== undefined)
+    throw new UsageError(`${folder}: no mask found (expected ${VOLUME_ENDINGS}; found ${found.reason})`, {
+      hint: found.remedy,
+    })
   const byStem = volumesByStem(folder, volumes)
   const files = new Map([...byStem].map(([id, name]) => [id, resolve(join(folder, name))]))
   return { files, leftOut }
@@ -165,4 +171,11 @@ function patientsOfTable(file: string, text: string): Map<string, string> {
       return [id, patient]
     }),
   )
+}
+
+/** Return short names of two folders: their last parts, or the last two if those are equal. */
+export function distinctNames(first: string, second: string): readonly [string, string] {
+  const [a, b] = [basename(first), basename(second)]
+  if (a !== b) return [a, b]
+  return [join(basename(dirname(first)), a), join(basename(dirname(second)), b)]
 }

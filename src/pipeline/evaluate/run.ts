@@ -1,4 +1,4 @@
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
@@ -16,7 +16,7 @@ import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
-import { byCase, lockUnsharded, type WholeShards, workOnShard } from '../shards.js'
+import { byCase, lockUnsharded, refuseOtherCases, type WholeShards, workOnShard } from '../shards.js'
 import { scansOfCases, writeCaseFiles } from './case-files.js'
 import { ignoredIdsOfLabels } from './ignored-ids.js'
 import {
@@ -26,6 +26,7 @@ import {
   unpredictedWarnings,
 } from './label-conventions.js'
 import {
+  distinctNames,
   filesOfCases,
   type MaskFiles,
   type PairedMasks,
@@ -34,7 +35,13 @@ import {
   volumesIn,
 } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
-import { type EvaluateOptions, evaluateProfile, measuredIds, namesOfIds } from './settings.js'
+import {
+  decidingOptions,
+  type EvaluateOptions,
+  evaluateProfile,
+  measuredIds,
+  namesOfIds,
+} from './settings.js'
 import { evaluateSpec } from './spec.js'
 
 export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -86,6 +93,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     settings: decidingOptions(options),
     ids,
     cases: mine.masks.pairs.map(({ id }) => id),
+    inputs: filesRead(mine, options),
   } as const
   return await workOnShard(sharded, context, async () => {
     const part = await measureBoth(options, mine, context)
@@ -95,11 +103,33 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   })
 }
 
-/** Compute the figures of all shards together, and write them. */
+function filesRead({ masks, others }: EvaluationInputs, { patients }: EvaluateOptions): string[] {
+  const files = [masks, ...(others === null ? [] : [others])].flatMap(({ pairs, organs, scored }) =>
+    pairs.flatMap(({ id, prediction, label }) => [
+      ...[prediction, label],
+      ...[organs.get(id) ?? []].flat(),
+      ...(scored.get(id) ?? []),
+    ]),
+  )
+  return [...new Set([...files, ...(patients === undefined ? [] : [patients])].map((file) => resolve(file)))]
+}
+
+/**
+ * Compute the figures of all shards together, and write them.
+ * @throws DataError if the masks or labels have changed since
+ */
 export async function mergeEvaluation(
+  out: string,
   shards: WholeShards<EvaluateOptions, MeasuredPart>,
   context: StageContext,
 ): Promise<{ readonly result: Evaluation; readonly region: Region | null }> {
+  const { predictions, labels, region, partial } = shards.plan.settings
+  const { pairs: now } = await pairMasks(predictions, labels, { region, partial })
+  refuseOtherCases(
+    out,
+    shards,
+    now.map(({ id }) => id),
+  )
   const parts = shards.records.map(({ part }) => part)
   const all = (raws: readonly RawMeasures[]): RawMeasures => ({
     ...raws[0]!,
@@ -298,26 +328,6 @@ function summarize(
   return { summary: { ...figures, ...(labelNames && { labelNames }) }, cases: fitting, failed }
 }
 
-/** Return the options that decide the figures, with absolute paths: a merge may run in another working directory. */
-function decidingOptions(options: EvaluateOptions) {
-  const path = (value: string | undefined) => (value === undefined ? undefined : resolve(value))
-  const { profile, partial, region, labelIds, tumorIds, predictionMap, labelMap } = options
-  const { nsdTolerancesMm, lesionIous, pictures, seed } = options
-  return {
-    predictions: resolve(options.predictions),
-    labels: resolve(options.labels),
-    against: path(options.against),
-    out: path(options.out),
-    organs: path(options.organs),
-    scores: path(options.scores),
-    againstScores: path(options.againstScores),
-    images: path(options.images),
-    patients: path(options.patients),
-    ...{ profile, partial, region, labelIds, tumorIds, predictionMap, labelMap },
-    ...{ nsdTolerancesMm, lesionIous, pictures, seed },
-  } satisfies EvaluateOptions
-}
-
 function compareBoth(
   first: Measured,
   second: Measured,
@@ -326,13 +336,6 @@ function compareBoth(
 ): Comparison {
   const names = distinctNames(resolve(predictions), resolve(against!))
   return compare(first.cases, second.cases, profile, { seed, names })
-}
-
-/** Return short names of two folders: their last parts, or the last two if those are equal. */
-function distinctNames(first: string, second: string): readonly [string, string] {
-  const [a, b] = [basename(first), basename(second)]
-  if (a !== b) return [a, b]
-  return [join(basename(dirname(first)), a), join(basename(dirname(second)), b)]
 }
 
 /**

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
 import { PROFILES, type Profile, type ProfileName } from '../../evaluation/profiles.js'
@@ -98,4 +99,24 @@ export function evaluateProfile({ profile, nsdTolerancesMm, lesionIous }: Evalua
     nsdTolerancesMm: nsdTolerancesMm ?? published.nsdTolerancesMm,
     lesionIous: lesionIous ?? published.lesionIous,
   }
+}
+
+/** Return the options that decide the figures, with absolute paths: a merge may run in another working directory. */
+export function decidingOptions(options: EvaluateOptions) {
+  const path = (value: string | undefined) => (value === undefined ? undefined : resolve(value))
+  const { profile, partial, region, labelIds, tumorIds, predictionMap, labelMap } = options
+  const { nsdTolerancesMm, lesionIous, pictures, seed } = options
+  return {
+    predictions: resolve(options.predictions),
+    labels: resolve(options.labels),
+    against: path(options.against),
+    out: path(options.out),
+    organs: path(options.organs),
+    scores: path(options.scores),
+    againstScores: path(options.againstScores),
+    images: path(options.images),
+    patients: path(options.patients),
+    ...{ profile, partial, region, labelIds, tumorIds, predictionMap, labelMap },
+    ...{ nsdTolerancesMm, lesionIous, pictures, seed },
+  } satisfies EvaluateOptions
 }

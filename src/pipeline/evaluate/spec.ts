@@ -1,6 +1,6 @@
-import { availableParallelism } from 'node:os'
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import type { Profile } from '../../evaluation/profiles.js'
+import { usableProcessors } from '../../usable-processors.js'
 import type { EvaluateSpec, PictureSpec } from '../ports/cases.js'
 import { withoutIgnored } from './ignored-ids.js'
 import type { MaskFiles } from './mask-files.js'
@@ -25,7 +25,7 @@ export function evaluateSpec(
 ): EvaluateSpec {
   return {
     job: 'evaluate',
-    workers: options.workers ?? Math.min(2, availableParallelism()),
+    workers: options.workers ?? Math.min(2, usableProcessors().processors),
     labels: ids.labelIds,
     tumorLabels: ids.tumorIds,
     nsdTolerancesMm: profile.nsdTolerancesMm,

@@ -9,6 +9,7 @@ import { mergeCheck } from '../data/check.js'
 import { configNamed } from '../data/collect.js'
 import { type Evaluation, mergeEvaluation } from '../evaluate/run.js'
 import { WRITING } from '../locks.js'
+import { mergeOrganLabels, type OrganLabels } from '../organs/run.js'
 import { mergePrediction, type Prediction } from '../predict/run.js'
 import { mergePreparation, PREPARATION, type PrepareReport, preparationDirectory } from '../prepare/run.js'
 import { commandOfShards, readShards, shardsBelow } from '../shards.js'
@@ -22,6 +23,7 @@ export type MergedResult =
   | { readonly command: 'data audit'; readonly result: DataAudit }
   | { readonly command: 'synthesize'; readonly result: Synthesis }
   | { readonly command: 'predict'; readonly result: Prediction }
+  | { readonly command: 'organs'; readonly result: OrganLabels }
   | {
       readonly command: 'evaluate'
       readonly result: Evaluation
@@ -82,7 +84,9 @@ async function resultOf(
       return { command, result: await mergeSynthesis(directory, shards, context) }
     case 'predict':
       return { command, result: await mergePrediction(directory, shards) }
+    case 'organs':
+      return { command, result: await mergeOrganLabels(directory, shards) }
     case 'evaluate':
-      return { command, ...(await mergeEvaluation(shards, context)) }
+      return { command, ...(await mergeEvaluation(directory, shards, context)) }
   }
 }

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../../config/schema.js'
+import { threadsOf } from '../../usable-processors.js'
 import type { LaunchPlan, LaunchPlanner, StepCost } from '../ports/launch-plan.js'
 import { planTraining, specOfPlan, type TrainingPlan } from './run.js'
 
@@ -35,11 +36,11 @@ export async function planLaunchedTraining(
   const { nodeRank = 0, rendezvous = '<host:port>', measure = true } = options
   const run = resolve(options.out ?? join('runs', config.name, 'ID'))
   const plan = await planTraining(config)
-  const { nodes, processesPerNode, threadsPerProcess, python, hangSeconds, reproducible } = config.runtime
+  const { nodes, processesPerNode, python, hangSeconds, reproducible } = config.runtime
   const launch = planner.plan({
     python,
     ranks: processesPerNode,
-    threads: threadsPerProcess,
+    threads: threadsOf(config.runtime).threads,
     logDirectory: join(run, 'logs'),
     place: { nodes, nodeRank, rendezvous },
     hangSeconds,

@@ -9,8 +9,10 @@ import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
+import { commandLine, pluginSpec } from '../checkpoint/plugin.js'
 import type { TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
+import { judgeBytes } from './judge-memory.js'
 import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 import { segmentorBytes } from './segmentor-memory.js'
 import { trainingSpec } from './spec.js'
@@ -40,6 +42,8 @@ export interface TrainingPlan {
     readonly bytesPerStep: number
     /** Memory that a rank needs at least to train a `resenc` or `unet`; null for other segmentors. */
     readonly segmentorBytes: number | null
+    /** Memory that a rank needs at least for a baseline that is an nnU-Net model; null for other baselines. */
+    readonly judgeBytes: number | null
   }
   readonly weights: Readonly<Record<'baseline' | 'generator', string | null>>
   readonly warnings: readonly string[]
@@ -74,6 +78,7 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
         : 0,
       bytesPerStep: crops * product(sampling.patchVoxels) * 3,
       segmentorBytes: segmentorBytes(config),
+      judgeBytes: await judgeBytes(config),
     },
     weights: {
       baseline: await weightsInWords(config, 'baseline', warnings),
@@ -106,7 +111,7 @@ function product(sides: readonly number[]): number {
 export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
   return trainingSpec(
     {
-      ...config,
+      ...withoutPlugins(config),
       training: { ...config.training, steps: 1, epochs: null },
     },
     {
@@ -117,10 +122,21 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
       resumeFrom: null,
       fingerprint: { config: '', data: '' },
       cases: [],
-      weights: { baseline: null, generator: null },
+      weights: { baseline: null, generator: null, licences: [] },
       initialWeights: null,
     },
   )
+}
+
+/** Return a configuration without its plug-ins: a plan starts none. */
+function withoutPlugins(config: RunConfig): RunConfig {
+  const { baseline, generator } = config.networks
+  const networks = {
+    ...config.networks,
+    baseline: baseline && { ...baseline, plugin: null },
+    generator: generator && { ...generator, plugin: null },
+  }
+  return { ...config, networks }
 }
 
 interface Listed {
@@ -181,6 +197,8 @@ async function weightsInWords(
 ): Promise<string | null> {
   const source = config.networks[network]
   if (source === null) return null
+  const plugin = pluginSpec(source.plugin)
+  if (plugin !== null) return `plug-in: ${commandLine(plugin)}`
   const checkpoint = generatorFile(source.checkpoint)
   if (checkpoint !== null) {
     const path = resolve(checkpoint)

@@ -40,7 +40,8 @@ export function samplingPlan(config: RunConfig, cases: readonly SampledCase[]): 
       weight: simulation.organWeights[organ.name] ?? 0,
     })),
     tumors: {
-      draws: config.job === 'synthesis' ? 2 : paintsTumors(config) ? 1 : 0,
+      draws: config.job === 'synthesis' ? 2 : paintsTumors(config) ? config.quality.attempts! : 0,
+      alternatives: config.job === 'segmentation',
       condition: config.job === 'synthesis' || config.region === 'chest' ? 'organ' : 'organWithoutTumor',
       perCrop: simulation.tumorsPerCrop,
       ...sizeSettings(simulation, config.prepare.spacingMm),

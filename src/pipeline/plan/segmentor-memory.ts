@@ -3,7 +3,7 @@ import type { RunConfig } from '../../config/schema.js'
 import { trainingLabels } from '../training-labels.js'
 import { segmentorStages } from './spec.js'
 
-type Kind = 'resenc' | 'unet'
+export type NnUNetKind = 'resenc' | 'unet'
 
 /** Weights, gradient, and the values that an optimizer keeps for each weight. */
 const VALUES_PER_WEIGHT = { sgd: 3, adam: 4, adamw: 5 } as const
@@ -27,11 +27,21 @@ export function segmentorBytes(config: RunConfig): number | null {
   const crops = (sampling.itemsPerStep * sampling.cropsPerVolume) / (ranks * parts)
   const bytes = runtime.precision === 'fp32' ? 4 : 2
   const weights = 4 * VALUES_PER_WEIGHT[training.optimizer] * weightCount(kind, stages, outputs)
-  return weights + bytes * KEPT_PER_VALUE * crops * valueCount(kind, stages, outputs, sampling.patchVoxels)
+  return weights + bytes * crops * keptForBackward(kind, stages, outputs, product(sampling.patchVoxels))
+}
+
+/** Return the number of values that a network keeps of one crop for the backward pass. */
+export function keptForBackward(
+  kind: NnUNetKind,
+  stages: readonly NetworkStage[],
+  outputs: number,
+  cropVoxels: number,
+): number {
+  return KEPT_PER_VALUE * valueCount(kind, stages, outputs, cropVoxels)
 }
 
 /** Return the number of weights of a network with one input channel. */
-export function weightCount(kind: Kind, stages: readonly NetworkStage[], outputs: number): number {
+export function weightCount(kind: NnUNetKind, stages: readonly NetworkStage[], outputs: number): number {
   const first = stages[0]!
   let count = kind === 'resenc' ? convolution(1, first.features, first.kernel) : 0
   stages.forEach(({ features, kernel, blocks }, at) => {
@@ -52,12 +62,12 @@ export function weightCount(kind: Kind, stages: readonly NetworkStage[], outputs
 
 /** Return the number of values that the convolutions of a network return for one crop. */
 function valueCount(
-  kind: Kind,
+  kind: NnUNetKind,
   stages: readonly NetworkStage[],
   outputs: number,
-  patchVoxels: readonly number[],
+  cropVoxels: number,
 ): number {
-  let voxels = product(patchVoxels)
+  let voxels = cropVoxels
   let count = kind === 'resenc' ? stages[0]!.features * voxels : 0
   stages.forEach(({ features, stride, blocks }, at) => {
     voxels /= product(stride)

@@ -2,7 +2,11 @@ import { paintsTumors } from '../../config/jobs.js'
 import { type NetworkStage, networkStages } from '../../config/network-stages.js'
 import type { RunConfig } from '../../config/schema.js'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
+import { threadsOf } from '../../usable-processors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
+import { pluginSpec } from '../checkpoint/plugin.js'
+import type { WeightsLicence } from '../ports/checkpoint.js'
+import type { PluginFacts } from '../ports/plugin.js'
 import type { OptimizerSpec, SegmentorSpec, SynthesisSpec, TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { type TrainingLabels, trainingLabels } from '../training-labels.js'
@@ -12,6 +16,10 @@ import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 export interface EarlierWeights {
   readonly baseline: string | null
   readonly generator: string | null
+  /** Licences of the weights of other projects among them, and of those that they build on. */
+  readonly licences: readonly WeightsLicence[]
+  /** Plug-ins that are used instead of weights. */
+  readonly plugins?: Partial<Readonly<Record<'baseline' | 'generator', PluginFacts>>>
 }
 
 /** Inputs of a spec that are not in the configuration. */
@@ -65,13 +73,14 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     validation: validationSpec(config, context.cases),
     checkpoint: { everySteps: training.checkpointEverySteps },
     pictures: config.report.pictures,
+    licences: context.weights.licences,
   }
 }
 
 /** Return the keys of `runtime` that the ranks need, in the order of the spec. */
 function ofRuntime(runtime: RunConfig['runtime']) {
-  const { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess } =
-    runtime
+  const { precision, reproducible, compile, memoryFormat, device, processesPerNode } = runtime
+  const threadsPerProcess = threadsOf(runtime).threads
   return { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess }
 }
 
@@ -110,8 +119,11 @@ export function segmentorStages({ networks, sampling, prepare }: RunConfig): Net
 
 function baselineSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['baseline'] {
   const { baseline } = config.networks
-  if (!paintsTumors(config) || !baseline || !weights.baseline) return null
-  return { checkpoint: weights.baseline, patchMerging: baseline.patchMerging, weights: baseline.weights }
+  if (!paintsTumors(config) || !baseline) return null
+  const plugin = pluginSpec(baseline.plugin)
+  if (!weights.baseline && plugin === null) return null
+  const { patchMerging } = baseline
+  return { checkpoint: weights.baseline, patchMerging, weights: baseline.weights, plugin }
 }
 
 function generatorSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['generator'] {
@@ -126,6 +138,7 @@ function generatorSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec
     channel: generator.channel,
     outputs: LABEL_SCHEMES[config.region].organs.length,
     activationCheckpointing: generator.activationCheckpointing,
+    plugin: pluginSpec(generator.plugin),
   }
 }
 

@@ -1,6 +1,7 @@
 import type { PredictSettings } from '../../config/predict-settings.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { SlidingWindowsSpec } from './common.js'
+import type { PluginSpec } from './plugin.js'
 
 export interface PrepareSpec {
   readonly job: 'prepare'
@@ -9,6 +10,7 @@ export interface PrepareSpec {
   readonly spacingMm: Vec3
   readonly windowHu: readonly [number, number]
   readonly numIds: number
+  readonly compression: 'none' | 'blosc'
   /** Check every byte of a case that is reused; prepare a damaged case again. */
   readonly verify: boolean
   readonly cases: readonly {
@@ -34,13 +36,15 @@ export interface PreparedCase {
 export interface PredictSpec {
   readonly job: 'predict'
   readonly directory: string
-  /** If there are several, their probabilities are averaged. */
+  /** If there are several, their probabilities are averaged; none with a plug-in. */
   readonly members: readonly {
     readonly checkpoint: string
     readonly patchMerging: string | null
     /** Name of one of several sets of weights in the file; null: the only one. */
     readonly weights: string | null
   }[]
+  /** Segments instead of members. */
+  readonly plugin: PluginSpec | null
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly processesPerNode: number
   readonly threadsPerProcess: number
@@ -49,12 +53,14 @@ export interface PredictSpec {
   readonly spacingMm: Vec3
   readonly patchVoxels: Vec3
   readonly windows: SlidingWindowsSpec
+  readonly windowChoice: PredictSettings['windows']
   readonly mirrorAxes: PredictSettings['mirrorAxes']
   readonly cropForeground: boolean
   readonly padding: PredictSettings['padding']
   readonly minForeground: number
   readonly grid: PredictSettings['grid']
   readonly resampling: PredictSettings['resampling']
+  readonly method: PredictSettings['method']
   readonly dataType: PredictSettings['dataType']
   readonly tumorOutputs: readonly number[]
   /** Ids of the organ in an organ mask; empty means every id but 0. */

@@ -1,6 +1,16 @@
 /** Order of the patches that a SwinUNETR merges (docs/method.md#8-networks-and-checkpoints). */
 export type MergingOrder = 'legacy' | 'corrected' | 'v2'
 
+/** Licence of weights that a network uses or started from. */
+export interface WeightsLicence {
+  readonly network: 'segmentor' | 'baseline' | 'generator'
+  /** Name of the file, without its folder. */
+  readonly file: string
+  readonly sha256: string
+  /** Null: the licence of these weights of another project is not stated. */
+  readonly licence: string | null
+}
+
 /** Content of a checkpoint file; mirrors python_runtime/freetumor_runtime/checkpoints/inspection.py. */
 export interface CheckpointFacts {
   readonly path: string

@@ -1,4 +1,5 @@
 import type { UsageError } from '../../errors.js'
+import type { PluginSpec } from './plugin.js'
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
@@ -10,6 +11,8 @@ export interface CallOptions {
   readonly windows?: ((caseId: string, done: number, total: number) => void) | undefined
   /** Seconds without an event after which a training is ended. Default: no limit. */
   readonly hangSeconds?: number | null | undefined
+  /** Measure the stages of the steps of a training. Default: false. */
+  readonly profile?: boolean | undefined
   /** Place among several nodes that train together. Default: a single node. */
   readonly place?: NodePlace | undefined
 }
@@ -66,8 +69,10 @@ export interface LockedWork {
 
 /** The frozen segmentor that judges synthetic tumors. */
 export interface BaselineSpec {
-  readonly checkpoint: string
+  /** Null with a plug-in. */
+  readonly checkpoint: string | null
   readonly patchMerging: string | null
   /** Name of one of several sets of weights in the file; null: the only one. */
   readonly weights: string | null
+  readonly plugin: PluginSpec | null
 }

@@ -11,6 +11,8 @@ import type {
 } from './cases.js'
 import type { CheckpointFacts } from './checkpoint.js'
 import type { CallOptions, CaseOutcome, DirectoryLock, InspectOptions, LockedWork } from './common.js'
+import type { ExportedFiles, ExportSpec } from './export.js'
+import type { PluginFacts, PluginSpec } from './plugin.js'
 import type { ServeSession, ServeSpec } from './serving.js'
 import type { SynthesizeSpec, VariantFeed } from './synthesis.js'
 import type { StepFeed, TrainingSession, TrainingSpec } from './training.js'
@@ -37,6 +39,16 @@ export interface ModelRuntime {
    * @throws CheckpointError if the file is not a complete file of weights
    */
   inspect(path: string, options: InspectOptions): Promise<CheckpointFacts>
+  /**
+   * Write weights in another format, without running code of their file.
+   * @throws CheckpointError if the file is no checkpoint, or holds a network that the format cannot hold
+   */
+  exportWeights(spec: ExportSpec, options: InspectOptions): Promise<ExportedFiles>
+  /**
+   * Start a plug-in, return its statements, and end it.
+   * @throws PluginError if it does not start or makes wrong statements
+   */
+  inspectPlugin(spec: PluginSpec, options: Pick<CallOptions, 'signal'>): Promise<PluginFacts>
   /**
    * Let other processes watch and control a run, until the result is disposed.
    * @param file name of the file with the address, in the run's directory; one for each node

@@ -2,6 +2,7 @@ import type { PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { BaselineSpec, CaseError } from './common.js'
+import type { PluginSpec } from './plugin.js'
 
 /** Everything an offline synthesis needs; mirrors python_runtime/freetumor_runtime/config/synthesis.py. */
 export interface SynthesizeSpec {
@@ -19,9 +20,11 @@ export interface SynthesizeSpec {
   readonly spacingMm: Vec3
   readonly patchVoxels: Vec3
   readonly generator: {
-    readonly checkpoint: string
+    /** Null with a plug-in. */
+    readonly checkpoint: string | null
     readonly channel: 'organ' | 'shared' | null
     readonly weights: string | null
+    readonly plugin: PluginSpec | null
   } | null
   readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
   readonly baseline: BaselineSpec | null

@@ -3,7 +3,9 @@ import type { PlannedCrop } from '../../sampling/sampling-plan.js'
 import type { ClassCounts, JobKind } from '../../training/events.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
+import type { WeightsLicence } from './checkpoint.js'
 import type { BaselineSpec, SlidingWindowsSpec } from './common.js'
+import type { PluginSpec } from './plugin.js'
 
 /** Everything a training needs; mirrors python_runtime/freetumor_runtime/config/training.py field by field. */
 export interface TrainingSpec {
@@ -46,6 +48,7 @@ export interface TrainingSpec {
     readonly outputs: number
     /** Activation checkpointing of the generator and the discriminator. */
     readonly activationCheckpointing: boolean
+    readonly plugin: PluginSpec | null
   } | null
   readonly optimizer: OptimizerSpec
   readonly adversarialWeight: number
@@ -66,6 +69,8 @@ export interface TrainingSpec {
   readonly checkpoint: { readonly everySteps: number | null }
   /** Example slices of synthetic tumors to leave in `pictures/`. */
   readonly pictures: number
+  /** Licences of weights of other projects that the run uses; its checkpoints state them. */
+  readonly licences: readonly WeightsLicence[]
 }
 
 export interface SynthesisSpec {
@@ -109,7 +114,10 @@ export interface OptimizerSpec {
 /** Items of a step for one rank, and the verdicts on the tumors that the rank painted. */
 export interface StepFeed {
   crops(step: number, rank: number): Promise<readonly PlannedCrop[]>
-  /** Judge the painted tumors of a rank's step from their measures. Called once per rank and step. */
+  /**
+   * Judge the painted tumors of a rank's step from their measures. Called once per rank and step, and again for the
+   * attempts that its verdicts ask for.
+   */
   judge(step: number, rank: number, measures: readonly CropMeasures[]): Promise<readonly CropVerdict[]>
 }
 
@@ -132,6 +140,8 @@ export interface CropVerdict {
   readonly crop: number
   readonly accepted: boolean
   readonly reason: string
+  /** Attempt of the crop to paint next, after a rejected one; null without another. */
+  readonly nextDraw: number | null
 }
 
 export interface TrainingSession extends AsyncDisposable {

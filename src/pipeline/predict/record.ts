@@ -43,7 +43,7 @@ export async function openPrediction(
   path: string,
 ): Promise<PredictionRecord> {
   await refuseOtherSettings(out, settings, scans)
-  const done = await wholeCases(path, out, scans)
+  const done = await wholeCases<PredictionLine>(path, out, scans)
   const asked = new Set(scans.map(({ id }) => id))
   const log = await openJsonLog<PredictionLine>(path, {
     // keep lines of scans that are not requested now
@@ -99,27 +99,34 @@ async function refuseOtherSettings(
 
 function differences(before: string, settings: Readonly<Record<string, unknown>>): string {
   try {
-    const old = asRecord(parseForeignJson(before, 'prediction.json')) ?? {}
-    const keys = [...new Set([...Object.keys(old), ...Object.keys(settings)])]
-    return keys.filter((key) => JSON.stringify(old[key]) !== JSON.stringify(settings[key])).join(', ')
+    return differingKeys(asRecord(parseForeignJson(before, 'prediction.json')) ?? {}, settings).join(', ')
   } catch {
     return 'its prediction.json is damaged'
   }
 }
 
+/** Return the keys whose values differ in JSON. */
+export function differingKeys(
+  before: Readonly<Record<string, unknown>>,
+  now: Readonly<Record<string, unknown>>,
+): string[] {
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])]
+  return keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]))
+}
+
 /** Return the requested scans whose recorded inputs and files are unchanged. */
-async function wholeCases(
+export async function wholeCases<T extends Pick<PredictionLine, 'case' | 'input' | 'files'>>(
   path: string,
   out: string,
   scans: readonly ScanCase[],
-): Promise<Map<string, PredictionLine>> {
-  const lines = new Map<string, PredictionLine>()
+): Promise<Map<string, T>> {
+  const lines = new Map<string, T>()
   const exists = await access(path).then(
     () => true,
     () => false,
   )
-  if (exists) for await (const line of readJsonLog<PredictionLine>(path)) lines.set(line.case, line)
-  const whole = new Map<string, PredictionLine>()
+  if (exists) for await (const line of readJsonLog<T>(path)) lines.set(line.case, line)
+  const whole = new Map<string, T>()
   for (const scan of scans) {
     const line = lines.get(scan.id)
     if (line === undefined || JSON.stringify(line.input) !== JSON.stringify(await inputOf(scan))) continue
@@ -131,7 +138,8 @@ async function wholeCases(
   return whole
 }
 
-async function hashOf(path: string): Promise<string | null> {
+/** Return the SHA-256 of a file; null if it cannot be read. */
+export async function hashOf(path: string): Promise<string | null> {
   const hash = createHash('sha256')
   return pipeline(createReadStream(path), hash).then(
     () => hash.digest('hex'),

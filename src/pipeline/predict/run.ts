@@ -24,7 +24,7 @@ import {
 } from './record.js'
 import { type PredictInputs, predictSettingsOf, statedPreparation } from './settings.js'
 import { predictSpec } from './spec.js'
-import { type PredictWeights, predictWeights } from './weights.js'
+import { type PredictWeights, pluginWeights, predictWeights } from './weights.js'
 
 export interface PredictOptions extends PredictInputs {
   /** Segment the scans of one shard only. */
@@ -73,10 +73,10 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   for (const text of notes) context.note(text)
   for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
   noteWithout(options, scans, context)
-  const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
-  const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
+  const weights = await weightsOf(options, context)
   const settings = predictSettingsOf(options, weights.windows)
-  if (weights.nnunet) refusePreparedGrid(settings)
+  if (weights.nnunet || settings.method === 'nnunet') refuseForNnUNet(settings)
+  if (settings.method === 'nnunet') refuseOtherNetworks(weights)
   const mine = shard === undefined ? scans : casesOfShard(scans, shard)
   const spec = predictSpec(options, settings, weights, out, mine)
   const work = { options, out, scans: mine, spec, recorded: recordedSettings(spec, weights) }
@@ -98,6 +98,19 @@ export async function predictMasks(options: PredictOptions, context: StageContex
     const part: PredictionPart = { lines, failed: made.failed, leftOut }
     return { part, result: { directory: out, ...made, leftOut } }
   })
+}
+
+/** Return the segmentors of a prediction: those of its checkpoints, or a plug-in. */
+async function weightsOf(options: PredictOptions, context: StageContext): Promise<PredictWeights> {
+  const { checkpoint = [], plugin } = options
+  const named = [checkpoint].flat()
+  if (named.length > 0 === (plugin !== undefined))
+    throw new UsageError('predict: wrong segmentor (expected either --checkpoint or --plugin)', {
+      hint: 'pass one of them',
+    })
+  if (plugin !== undefined) return await pluginWeights(plugin, statedPreparation(options), context)
+  const checkpoints = await Promise.all(named.map(checkpointFile))
+  return await predictWeights(checkpoints, options, statedPreparation(options), context)
 }
 
 /** Results of a shard for the merge. */
@@ -187,8 +200,8 @@ async function segment(
   return { cases, failed, lines }
 }
 
-/** @throws UsageError for settings of the prepared grid, which an nnU-Net does not use */
-function refusePreparedGrid({ grid, blend }: PredictSettings): void {
+/** @throws UsageError for settings that an nnU-Net does not have */
+function refuseForNnUNet({ grid, blend, windows }: PredictSettings): void {
   if (grid === 'prepared')
     throw new UsageError('--grid prepared: not possible with an nnU-Net model, which has a grid of its own', {
       hint: 'omit --grid, --labels and --profile',
@@ -197,16 +210,41 @@ function refusePreparedGrid({ grid, blend }: PredictSettings): void {
     throw new UsageError('--blend constant: not possible with an nnU-Net model (expected gaussian)', {
       hint: 'omit --blend and --profile',
     })
+  if (windows === 'coarse')
+    throw new UsageError('--windows coarse: not possible with an nnU-Net model (expected all)', {
+      hint: 'omit --windows',
+    })
+}
+
+/** @throws UsageError for networks that nnunetv2 does not have, and for ensembles */
+function refuseOtherNetworks({ members, kind }: PredictWeights): void {
+  if (kind === 'resenc' || kind === 'unet') {
+    if (members.length === 1) return
+    throw new UsageError(
+      `--profile nnunet: wrong number of checkpoints (expected 1, found ${members.length})`,
+      {
+        hint: 'predict with each by itself',
+      },
+    )
+  }
+  throw new UsageError(`--profile nnunet: wrong kind of network (expected resenc or unet, found ${kind})`, {
+    hint: 'omit --profile',
+  })
 }
 
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */
 function recordedSettings(spec: PredictSpec, weights: PredictWeights): Record<string, unknown> {
-  const { job, directory, members, device, processesPerNode, threadsPerProcess, windows, cases, ...rest } =
+  const { job, directory, members, plugin, device, processesPerNode, threadsPerProcess, windows, ...others } =
     spec
+  const { cases, method, ...settings } = others
   return {
+    // absent by default, so that folders of earlier versions can be resumed
+    ...(weights.plugin === null ? {} : { plugin: weights.plugin }),
     checkpoints: weights.members.map(({ sha256, patchMerging }) => ({ sha256, patchMerging })),
     labels: weights.labelNames,
-    ...rest,
+    ...settings,
+    // absent by default, so that predictions of earlier versions can be resumed
+    ...(method === 'nnunet' ? { method } : {}),
     windows: { overlap: windows.overlap, blend: windows.blend },
   }
 }

@@ -9,11 +9,14 @@ import type { RuntimeSection } from '../../config/sections/runtime.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import { UsageError } from '../../errors.js'
 import type { MergingOrder } from '../ports/checkpoint.js'
+import type { PluginSpec } from '../ports/plugin.js'
 
 /** Missing settings are those of the profile; without a profile, those of docs/method.md 11 on the original grid. */
 export interface PredictInputs extends Partial<PredictSettings>, Partial<Preparation> {
   /** One file, or the members of an ensemble, whose probabilities are averaged. */
-  readonly checkpoint: string | readonly string[]
+  readonly checkpoint?: string | readonly string[] | undefined
+  /** Program that segments instead of a checkpoint. */
+  readonly plugin?: PluginSpec | undefined
   /** Folder of `.nii`, `.nii.gz` or `.hdr` scans, one scan, or a list (decathlon `.json`, or `.txt` with one path per line). */
   readonly images: string
   /** Split to predict; needed for a list with several. */

@@ -14,7 +14,7 @@ export function predictSpec(
   out: string,
   scans: readonly ScanCase[],
 ): PredictSpec {
-  const { overlap, blend, windowBatch, map, ...rest } = settings
+  const { overlap, blend, windowBatch, windows: windowChoice, map, ...rest } = settings
   const { windowHu, spacingMm, patchVoxels, tumorOutputs } = weights
   return {
     job: 'predict',
@@ -24,6 +24,7 @@ export function predictSpec(
       patchMerging,
       weights: options.weights ?? null,
     })),
+    plugin: options.plugin ?? null,
     device: options.device ?? 'auto',
     processesPerNode: options.processes ?? 1,
     threadsPerProcess: options.threadsPerProcess ?? 1,
@@ -31,6 +32,7 @@ export function predictSpec(
     spacingMm,
     patchVoxels,
     windows: { overlap, blend, windowBatch },
+    windowChoice,
     ...rest,
     tumorOutputs,
     organIds: options.organIds ?? [],

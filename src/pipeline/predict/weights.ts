@@ -5,8 +5,10 @@ import { asRecord } from '../../foreign-text.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
 import { differences, isWhole, kindsOf, readingOf } from '../checkpoint/differences.js'
+import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+import type { PluginIdentity, PluginSpec } from '../ports/plugin.js'
 import type { PredictInputs, RunWindows } from './settings.js'
 
 /** The segmentors of a prediction, and the preparation that they need. */
@@ -16,8 +18,12 @@ export interface PredictWeights extends Preparation {
     readonly patchMerging: string | null
     readonly sha256: string
   }[]
+  /** The plug-in that segments instead of members; null without one. */
+  readonly plugin: PluginIdentity | null
   /** True for the model folder of an nnU-Net, which segments on its own grid. */
   readonly nnunet: boolean
+  /** Architecture of the first member. */
+  readonly kind: NetworkFacts['architecture']
   readonly outputs: number
   readonly tumorOutputs: readonly number[]
   /** Names of the outputs; null if no file states them. */
@@ -74,12 +80,56 @@ export async function predictWeights(
       patchMerging: orders[at] ?? null,
       sha256,
     })),
+    plugin: null,
     nnunet: first.facts.format === 'nnunet',
+    kind: first.network.architecture,
     outputs,
     tumorOutputs: tumorOutputs ?? [],
     labelNames,
     windows: windowsOfRun(members, context),
     ...preparation,
+  }
+}
+
+/** Windows of a plug-in: each is a request, so they overlap by half. */
+const PLUGIN_WINDOWS: RunWindows = { overlap: 0.5, blend: 'gaussian' }
+
+/**
+ * Start a plug-in once, and return it as the segmentor of a prediction. Its statements take precedence; `stated` fills the gaps.
+ * @throws PluginError if it does not start; UsageError if it does not segment, or for a setting that is stated nowhere
+ */
+export async function pluginWeights(
+  plugin: PluginSpec,
+  stated: Partial<Preparation>,
+  { runtime, signal, note }: StageContext,
+): Promise<PredictWeights> {
+  const facts = await runtime.inspectPlugin(plugin, { signal })
+  const { segment } = facts
+  const where = `plug-in ${facts.name} ${facts.version}`
+  if (segment === null)
+    throw new UsageError(`${where}: cannot segment (expected segment in its hello)`, {
+      hint: 'name a plug-in that segments',
+    })
+  const windowHu = segment.windowHu ?? stated.windowHu
+  const spacingMm = segment.spacingMm ?? stated.spacingMm
+  if (windowHu === undefined || spacingMm === undefined)
+    throw new UsageError(
+      `${where}: does not state its ${windowHu === undefined ? 'windowHu' : 'spacingMm'}`,
+      { hint: 'pass --region or --config' },
+    )
+  note(`${where} (licence: ${facts.licence})`)
+  return {
+    members: [],
+    plugin: identityOf(facts),
+    nnunet: false,
+    kind: null,
+    outputs: segment.names.length,
+    tumorOutputs: facts.tumorOutputs,
+    labelNames: segment.names,
+    windows: PLUGIN_WINDOWS,
+    windowHu,
+    spacingMm,
+    patchVoxels: segment.patchVoxels,
   }
 }
 

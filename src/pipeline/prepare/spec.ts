@@ -13,7 +13,7 @@ export function prepareSpec(
   cases: readonly (PrepareSpec['cases'][number] & { readonly cacheId?: string })[],
   verify: boolean,
 ): PrepareSpec {
-  const { workers, spacingMm, windowHu } = settings.prepare
+  const { workers, spacingMm, windowHu, compression } = settings.prepare
   return {
     job: 'prepare',
     directory: cacheDirectory(settings),
@@ -21,6 +21,7 @@ export function prepareSpec(
     spacingMm,
     windowHu,
     numIds: LABEL_SCHEMES[settings.region].names.length,
+    compression,
     verify,
     cases: cases.map(({ image, label, labelMap, ...item }) => ({
       id: cacheIdOf(item),
@@ -42,7 +43,8 @@ export function cacheDirectory(settings: PrepareSettings): string {
 }
 
 /** Return a hash of the settings that decide a prepared case; the inputs are checked case by case. */
-function prepareKey({ region, prepare: { spacingMm, windowHu } }: PrepareSettings): string {
-  const text = JSON.stringify({ region, spacingMm, lowerHu: windowHu[0] })
+function prepareKey({ region, prepare: { spacingMm, windowHu, compression } }: PrepareSettings): string {
+  const layout = compression === 'none' ? {} : { compression }
+  const text = JSON.stringify({ region, spacingMm, lowerHu: windowHu[0], ...layout })
   return createHash('sha256').update(text).digest('hex').slice(0, 12)
 }

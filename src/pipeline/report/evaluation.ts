@@ -201,6 +201,7 @@ function amountRows({
   return [
     row('false-positive volume per case, ml', falsePositiveVolumeMl),
     row('false positives per case', falsePositiveCount),
+    row('lesion-free rate of healthy cases', healthy.lesionFree ?? null),
     row('false-positive volume per healthy case, ml', healthy.falsePositiveVolumeMl),
     row('false positives per healthy case', healthy.falsePositiveCount),
   ]

@@ -4,7 +4,7 @@ import { DataError } from '../../errors.js'
 import { asRecord, parseForeignJson, readForeignText } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
 import type { LedgerLine, SynthesisLine } from '../../quality/ledger.js'
-import { type QualityPolicy, settingsFor } from '../../quality/policy.js'
+import { type QualityPolicy, settingsFor, subtractsAlreadySeen } from '../../quality/policy.js'
 import { attemptOf, parseTumorPicture, type RealTumor, type TumorPicture } from '../../report/pictures.js'
 import type { Example, TumorPictures } from '../../report/tumor-section.js'
 import { percent, short } from '../../report/wording.js'
@@ -67,6 +67,7 @@ export function decidedBy(
   policy: QualityPolicy | null,
 ): string {
   const values = measures as Readonly<Record<string, number | undefined>>
+  if (reason === 'notKept') return 'dropped by `quality.keepProbability`'
   if (reason === 'empty') return 'no voxel lies in the organ'
   if (reason === 'notJudged') return 'no baseline'
   const kind = organ === undefined || size === undefined ? null : { organ, size }
@@ -74,8 +75,9 @@ export function decidedBy(
   if (reason === 'seen' || reason === 'notSeen') {
     const { shareSeen = 0, alreadySeenVoxels = 0, syntheticVoxels = 0 } = values
     const already =
-      policy?.subtractAlreadySeen && syntheticVoxels > 0 ? alreadySeenVoxels / syntheticVoxels : 0
+      policy && subtractsAlreadySeen(policy) && syntheticVoxels > 0 ? alreadySeenVoxels / syntheticVoxels : 0
     const told = `detected fraction ${(100 * (shareSeen - already)).toFixed(1)} %${already > 0 ? ' more than before painting' : ''}`
+    if (policy?.policy === 'calibrated') return `${told}, compared with real tumors`
     const over = policy?.shareOver === 'case' ? ' over all tumors of the case' : ''
     return settings === null ? told : `${told}, threshold ${percent(settings.shareSeenThreshold)}${over}`
   }

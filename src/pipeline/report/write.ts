@@ -16,6 +16,7 @@ import { type LedgerEntry, tallyTumors } from '../../report/tumor-tally.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { writeWhole } from '../../whole-file.js'
+import { readUsedCalibration } from '../quality-policy.js'
 import { readReviewSummary } from '../review-summary.js'
 import { comparisonReport } from './comparison.js'
 import { captionsOf, readEvaluation, writeEvaluationPage } from './evaluation.js'
@@ -151,6 +152,7 @@ export async function readRun(directory: string): Promise<RunReport> {
     pictures,
     problems,
     reviews: await readReviewSummary(directory),
+    calibration: await readUsedCalibration(directory),
   }
 }
 

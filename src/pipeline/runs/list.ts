@@ -1,15 +1,16 @@
 import { access, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { SUBMISSION_FILE } from '../../cluster/folders.js'
 import { loadConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
 import { UsageError } from '../../errors.js'
 import type { RunStatus } from '../../training/run.js'
-import { readExit } from '../../training/run-directory.js'
 import { brokenRun, type QueuedJob, type RunSummary, summariseRun } from '../../training/run-summary.js'
 import { holderInWords } from '../locks.js'
 import type { Holder } from '../ports/common.js'
 import type { RunProcesses } from '../ports/runs.js'
-import { lastStart, readSubmission, SUBMISSION_FILE, type Submission } from './submission.js'
+import { knownJob } from './job-state.js'
+import { readSubmission } from './submission.js'
 
 /** Folders below the root in which runs are searched. */
 const LEVELS = 3
@@ -90,35 +91,21 @@ type Job = QueuedJob | string | null
 
 /** Return the job of each directory; null without one, a text if the scheduler does not answer. */
 async function jobsOf(directories: readonly string[], processes: RunProcesses): Promise<Job[]> {
-  const submissions = await Promise.all(directories.map(readSubmission))
-  const ends = await Promise.all(
-    submissions.map((one, at) => (one === null ? null : lastStart(directories[at]!, one.id))),
-  )
-  const open = submissions.flatMap((one, at) => (one === null || ends[at] !== null ? [] : [one.id]))
-  const states = await processes.jobs(open).catch((error: unknown) => String((error as Error).message))
-  return await Promise.all(
-    submissions.map(async (one, at) => {
-      if (one === null) return null
-      const { scheduler, id } = one
-      const end = ends[at] ?? null
-      if (end !== null) {
-        const state = end.exitCode === 0 ? 'completed' : end.exitCode === 75 ? 'stopped' : 'failed'
-        return { scheduler, id, state, reason: null, restarts: end.restart, ended: true }
-      }
-      if (typeof states === 'string') return states
-      const found = states.get(id)!
-      const reason = found.ended ? ((await whyCancelled(one)) ?? found.reason) : found.reason
-      return { scheduler, id, ...found, reason }
+  const known = await Promise.all(
+    directories.map(async (directory) => {
+      const submission = await readSubmission(directory)
+      return submission && (await knownJob(directory, submission))
     }),
   )
-}
-
-/** Return why the job before a cancelled one of a chain failed; null for a job without one. */
-async function whyCancelled({ after }: Submission): Promise<string | null> {
-  if (after === null) return null
-  const exit = await readExit(after.directory)
-  const reason = exit === null ? 'did not complete' : `${exit.outcome}: ${exit.reason}`
-  return exit?.outcome === 'completed' ? null : `job ${after.id} in ${after.directory} ${reason}`
+  const open = known.flatMap((one) => one?.open ?? [])
+  const states = await processes.jobs(open).catch((error: unknown) => String((error as Error).message))
+  return await Promise.all(
+    known.map(async (one) => {
+      if (one === null) return null
+      if (typeof states === 'string') return one.open.length > 0 ? states : await one.state(new Map())
+      return await one.state(states)
+    }),
+  )
 }
 
 /** One run that cannot be read must not hide the others. */
@@ -147,6 +134,7 @@ async function configOf(directory: string): Promise<{ name: string; job: RunConf
     () => true,
     () => false,
   )
-  if (submission?.config === null) return { name: submission.name, job: null }
-  return await loadConfig(started || submission === null ? own : submission.config)
+  if (submission?.scheduler === 'slurm' && submission.config === null)
+    return { name: submission.name, job: null }
+  return await loadConfig(started || !submission?.config ? own : submission.config)
 }

@@ -1,18 +1,16 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HISTORY_FILE, SUBMISSION_FOLDER } from '../../cluster/folders.js'
+import { HISTORY_FILE, SUBMISSION_FILE, SUBMISSION_FOLDER } from '../../cluster/folders.js'
+import { SCHEDULERS, type Scheduler } from '../../cluster/job.js'
 import { readForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
 import type { QueuedJob } from '../../training/run-summary.js'
 import { writeWhole } from '../../whole-file.js'
 
-/** File in a run directory with the job that runs it. */
-export const SUBMISSION_FILE = 'submission.json'
-
 /** Job of a cluster that runs in a directory. */
 export interface Submission {
-  readonly scheduler: 'slurm'
-  /** Id of the job. */
+  readonly scheduler: Scheduler
+  /** Id of the job; of an array, that of its first job. */
   readonly id: string
   readonly name: string
   /** ISO 8601. */
@@ -21,6 +19,19 @@ export interface Submission {
   readonly config: string | null
   /** Job that must complete first; null for none. */
   readonly after: { readonly id: string; readonly directory: string } | null
+  /** Null for a job without `--array`; its jobs are in `submission/jobs.jsonl`. */
+  readonly array: SubmittedArray | null
+  /** Namespace of Kubernetes; null for that of the context, and on Slurm. */
+  readonly namespace: string | null
+}
+
+/** A command over many cases as job arrays. */
+export interface SubmittedArray {
+  readonly shards: number
+  /** The submitted shards, such as `1-20`. */
+  readonly selected: string
+  /** Command that submitted it, without `--only`. */
+  readonly commandLine: string
 }
 
 /** A start of a job that ended by itself. */
@@ -31,6 +42,8 @@ export interface JobStart {
   readonly requeued: boolean
   /** ISO 8601. */
   readonly time: string
+  /** Shard of a task of an array. */
+  readonly shard?: number
 }
 
 export async function writeSubmission(directory: string, submission: Submission): Promise<void> {
@@ -41,27 +54,28 @@ export async function writeSubmission(directory: string, submission: Submission)
 export async function readSubmission(directory: string): Promise<Submission | null> {
   try {
     const found = (await readForeignJson(join(directory, SUBMISSION_FILE))) as Submission
-    const whole =
-      found.scheduler === 'slurm' && typeof found.id === 'string' && typeof found.name === 'string'
-    return whole && /^[\w.-]+$/.test(found.id) ? found : null
+    const { scheduler, id, name, array = null, namespace = null } = found
+    if (!SCHEDULERS.includes(scheduler) || typeof name !== 'string' || !/^[\w./-]+$/.test(id)) return null
+    if (namespace !== null && !/^[a-z0-9-]+$/.test(namespace)) return null
+    return { ...found, config: found.config ?? null, after: found.after ?? null, array, namespace }
   } catch {
     return null
   }
 }
 
-/** Return the starts of a job that ended by themselves, oldest first. A lost node ends a start without a record. */
-export async function readStarts(directory: string, id: string): Promise<JobStart[]> {
+/** Return the starts of all jobs of a directory that ended by themselves, oldest first. A lost node leaves no record. */
+export async function readHistory(directory: string): Promise<JobStart[]> {
   const path = join(directory, SUBMISSION_FOLDER, HISTORY_FILE)
   const exists = await stat(path).catch(() => null)
   if (exists === null) return []
   const found: JobStart[] = []
-  for await (const start of readJsonLog<JobStart>(path)) if (start.job === id) found.push(start)
+  for await (const start of readJsonLog<JobStart>(path)) found.push(start)
   return found
 }
 
 /** Return the last start of a job if it was not requeued, so that the job has ended; null otherwise. */
 export async function lastStart(directory: string, id: string): Promise<JobStart | null> {
-  const last = (await readStarts(directory, id)).at(-1)
+  const last = (await readHistory(directory)).findLast(({ job }) => job === id)
   return last === undefined || last.requeued ? null : last
 }
 

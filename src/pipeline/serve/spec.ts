@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
+import { threadsOf } from '../../usable-processors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { makeFolder } from '../../whole-file.js'
 import type { ServeSpec } from '../ports/serving.js'
@@ -28,6 +29,7 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
       checkpoint: baseline.path,
       patchMerging: networks.baseline?.patchMerging ?? null,
       weights: networks.baseline?.weights ?? null,
+      plugin: null,
     },
     segmentPatchVoxels,
     segmentWindows: {
@@ -43,6 +45,6 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
     textureDirectory,
     textureSeed: config.seed,
     device: runtime.device,
-    threadsPerProcess: runtime.threadsPerProcess,
+    threadsPerProcess: threadsOf({ ...runtime, processesPerNode: 1 }).threads,
   }
 }

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { onAbort } from '../../abort.js'
 import { RuntimeCrashError, StoppedError, UsageError } from '../../errors.js'
 import { judge, type Verdict } from '../../quality/judge.js'
+import type { QualityPolicy } from '../../quality/policy.js'
 import { texturesFor } from '../../sampling/subvolume.js'
 import { asPlanned } from '../../sampling/tumors.js'
 import { openStream } from '../../simulation/random.js'
@@ -15,6 +16,7 @@ import { covers, segmentorOf, tumorCoverage } from '../checkpoint/coverage.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import type { ServeFacts, ServeSession } from '../ports/serving.js'
+import { openPolicy } from '../quality-policy.js'
 import { type ServeConfig, type ServeSettings, type ServingOptions, serveSettings } from './settings.js'
 import { serveSpec } from './spec.js'
 import { checkedLabel, checkedPlan, checkedVolume, type HuVolume, huOf, onGrid } from './volume-input.js'
@@ -133,10 +135,11 @@ export async function openWarmRuntime(
   const settings = serveSettings(options, generator, baseline)
   for (const note of settings.notes) options.onNote?.(note, 'warning')
 
+  const { policy } = await openPolicy(settings.config.quality, settings.config.prepare)
   const logs = options.logDirectory ?? (await makeTemporaryFolder('freetumor-'))
   const call = { signal, logDirectory: logs, note: options.onNote }
   const session = runtime.serve(await serveSpec(settings), call)
-  const opened = new OpenedRuntime(session, settings, async (crashed) => {
+  const opened = new OpenedRuntime(session, settings, policy, async (crashed) => {
     release()
     if (!crashed && options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })
   })
@@ -162,6 +165,7 @@ class OpenedRuntime implements WarmRuntime {
   constructor(
     private readonly session: ServeSession,
     private readonly settings: ServeSettings,
+    private readonly policy: QualityPolicy,
     private readonly cleanUp: (crashed: boolean) => Promise<void>,
   ) {
     this.config = settings.config
@@ -281,7 +285,7 @@ class OpenedRuntime implements WarmRuntime {
       image: { data: answer.image, shape, affine },
       label: { data: answer.label, shape, affine },
       change: { data: answer.change, shape, affine },
-      verdict: judge(kind, answer.measures, this.config.quality, this.settings.baseline !== null),
+      verdict: judge(kind, answer.measures, this.policy, this.settings.baseline !== null),
       networkSeconds: answer.networkSeconds,
     }
   }

@@ -7,6 +7,7 @@ import type { Kubectl } from '../ports/kubectl.js'
 import type { ControlledProcesses } from '../ports/runs.js'
 import type { QueueState } from '../ports/scheduler.js'
 import { followJob } from '../runs/follow.js'
+import type { KnownJob } from '../runs/job-state.js'
 import type { PlannedManifests } from './kubernetes.js'
 import { handleOf, type SubmittedRun } from './submitted-run.js'
 
@@ -15,7 +16,7 @@ import { handleOf, type SubmittedRun } from './submitted-run.js'
  * this machine at the same path; otherwise each one throws a UsageError.
  */
 export function runOnKubernetes(
-  { job, id }: PlannedManifests,
+  { job, id, notes }: PlannedManifests,
   kind: JobKind,
   kubectl: Kubectl,
   processes: ControlledProcesses,
@@ -47,12 +48,18 @@ export function runOnKubernetes(
     return found
   }
 
+  const known: KnownJob = {
+    open: [id],
+    state: (states) => ({ scheduler: 'kubernetes', id, ...states.get(id)! }),
+  }
   return handleOf(
     { id, directory },
     {
       async *events() {
         await ready()
-        yield* followJob(directory, { id }, { jobs: async () => new Map([[id, await queueState()]]) })
+        yield* followJob(directory, async () => known, {
+          jobs: async () => new Map([[id, await queueState()]]),
+        })
       },
       async connect() {
         await ready()
@@ -61,5 +68,6 @@ export function runOnKubernetes(
       summary,
       cancel: () => kubectl.remove(id, namespace),
     },
+    notes,
   )
 }

@@ -17,8 +17,11 @@ import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, UsageError } from '../../errors.js'
 import { newRunId } from '../../training/run-directory.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
+import { refuseTrainingOnEachNode } from '../nodes.js'
 import type { JobScheduler } from '../ports/scheduler.js'
+import { jobState } from '../runs/job-state.js'
 import { jobInWords, readSubmission, type Submission, writeSubmission } from '../runs/submission.js'
+import { refuseAbsentTraining } from '../train/check.js'
 import { measuredTimes } from './measured-times.js'
 
 /** Installation of freetumor that the nodes use. */
@@ -80,6 +83,11 @@ export async function describeJob(
     ...config,
     runtime: { ...config.runtime, ...ranksOnCluster({ ...config, cluster }) },
   })
+  if (options.work === undefined) {
+    // paths on Kubernetes are those of the pods
+    if (scheduler === 'slurm') await refuseAbsentTraining(submitted)
+    if (submitted.runtime.nodes > 1) refuseTrainingOnEachNode(submitted)
+  }
   const directory = resolve(options.out ?? join('runs', config.name, newRunId()))
   refuseControl(directory, 'run directory')
   const file = join(directory, SUBMISSION_FOLDER, 'config.yaml')
@@ -91,7 +99,8 @@ export async function describeJob(
     workingDirectory: resolve(options.workingDirectory ?? '.'),
     work,
     nodes: isSingle ? 1 : submitted.runtime.nodes,
-    node: nodeResources({ ...submitted, cluster }),
+    // a command such as `merge` trains and predicts nothing
+    node: { ...nodeResources({ ...submitted, cluster }), ...(work.kind === 'command' ? { gpus: 0 } : {}) },
     stopSeconds: stopSecondsOf(cluster[scheduler].stopSeconds, await measuredTimes(directory)),
     program: cluster.image === null ? installation.program : ['freetumor'],
     python: cluster.image === null ? (config.runtime.python ?? installation.python) : null,
@@ -116,40 +125,57 @@ export async function submitJob(
   after: Submission['after'] = null,
 ): Promise<SubmittedJob> {
   const { directory, name } = job
-  const isNew = (await stat(directory).catch(() => null)) === null
+  return await submitIn(job, scheduler, async (folder) => {
+    const file = join(folder, 'job.sbatch')
+    const record = config === null ? null : join(folder, 'config.yaml')
+    if (config !== null) await writeWhole(record!, config)
+    await writeWhole(file, script)
+    const id = await scheduler.submit(file, after && { ids: [after.id], until: 'completed' })
+    const submitted = new Date().toISOString()
+    await writeSubmission(directory, {
+      ...{ scheduler: 'slurm', id, name, submitted, config: record, after },
+      ...{ array: null, namespace: null },
+    })
+    return { id, directory }
+  })
+}
+
+/**
+ * Make the folders of a job in its directory, and submit it. Folders that are new are removed after a failure.
+ * @param submit receives the folder `submission`
+ * @throws UsageError if the directory has a job already, ConfigError for a job beyond the limits of its partition
+ */
+export async function submitIn<T>(
+  job: ClusterJob,
+  scheduler: JobScheduler,
+  submit: (folder: string) => Promise<T>,
+): Promise<T> {
+  const { directory } = job
+  const folder = join(directory, SUBMISSION_FOLDER)
+  const isMissing = async (path: string): Promise<boolean> => (await stat(path).catch(() => null)) === null
+  const added = (await isMissing(directory)) ? directory : (await isMissing(folder)) ? folder : null
   await refuseActive(directory, scheduler)
   await refuseBeyondLimits(job, scheduler)
-  const folder = join(directory, SUBMISSION_FOLDER)
   try {
     await makeFolder(folder)
     await makeFolder(join(directory, 'logs'))
     // other nodes control the run through files in it
     await mkdir(join(directory, REQUESTS_FOLDER), { recursive: true, mode: 0o700 })
-    const file = join(folder, 'job.sbatch')
-    if (config !== null) await writeWhole(join(folder, 'config.yaml'), config)
-    await writeWhole(file, script)
-    const id = await scheduler.submit(file, after?.id ?? null)
-    const submitted = new Date().toISOString()
-    const record = config === null ? null : join(folder, 'config.yaml')
-    await writeSubmission(directory, { scheduler: 'slurm', id, name, submitted, config: record, after })
-    return { id, directory }
+    return await submit(folder)
   } catch (error) {
-    await rm(isNew ? directory : folder, { recursive: true, force: true })
+    if (added !== null) await rm(added, { recursive: true, force: true })
     throw error
   }
 }
 
 async function refuseActive(directory: string, scheduler: JobScheduler): Promise<void> {
   const earlier = await readSubmission(directory)
-  if (earlier === null) return
-  const state = (await scheduler.states([earlier.id])).get(earlier.id)
-  if (state === undefined || state.ended) return
-  throw new UsageError(
-    `${directory}: its job is in the queue (expected no job, found ${jobInWords({ ...earlier, ...state })})`,
-    {
-      hint: `\`freetumor runs stop ${directory}\` ends it`,
-    },
-  )
+  if (earlier === null || earlier.scheduler !== scheduler.kind) return
+  const job = await jobState(directory, earlier, (ids) => scheduler.states(ids))
+  if (job.ended) return
+  throw new UsageError(`${directory}: its job is in the queue (expected no job, found ${jobInWords(job)})`, {
+    hint: `\`freetumor runs stop ${directory}\` ends it`,
+  })
 }
 
 /** Slurm accepts a job beyond the limits of its partition, which then stays pending. */

@@ -8,12 +8,16 @@ import { readExit } from '../../training/run-directory.js'
 import type { RunSummary } from '../../training/run-summary.js'
 import type { ControlledProcesses, RunControl } from '../ports/runs.js'
 import type { JobScheduler } from '../ports/scheduler.js'
+import { readArrayJobs } from '../runs/array.js'
 import { followJob } from '../runs/follow.js'
+import { knownJob } from '../runs/job-state.js'
 import { summaryOfRun } from '../runs/list.js'
 import type { SubmittedJob } from './run.js'
 
 /** A training that a cluster runs. Iterate it for its events, over all starts of its job. */
 export interface SubmittedRun extends AsyncIterable<RunEvent>, SubmittedJob {
+  /** Warnings of the submission, such as paths that the pods of Kubernetes may lack. */
+  readonly notes: readonly string[]
   /**
    * Wait for the end of the job; return its result.
    * @throws StoppedError if it was stopped or cancelled, RuntimeCrashError with the reason if it failed
@@ -52,16 +56,34 @@ function slurmAccess(
   scheduler: JobScheduler,
   processes: ControlledProcesses,
 ): JobAccess {
+  const job = { scheduler: 'slurm', id, after: null, array: null, namespace: null } as const
   return {
-    events: () => followJob(directory, { id }, processes),
+    events: () => followJob(directory, () => knownJob(directory, job), processes),
     connect: () => processes.connect(directory),
     summary: () => summaryOfRun(directory, processes),
-    cancel: () => scheduler.cancel(id),
+    cancel: () => cancelJob(directory, id, scheduler),
+  }
+}
+
+/** Cancel a job; of an array, all its jobs. */
+async function cancelJob(directory: string, id: string, scheduler: JobScheduler): Promise<void> {
+  const cancelled = new Set<string>()
+  for (;;) {
+    // from the last one: a job that submits others comes before its tasks, and may still submit some
+    const jobs = (await readArrayJobs(directory)).map(({ job }) => job).reverse()
+    const left = (jobs.length > 0 ? jobs : [id]).filter((job) => !cancelled.has(job))
+    if (left.length === 0) return
+    for (const job of left) cancelled.add(job)
+    await scheduler.cancel(...left)
   }
 }
 
 /** Return the handle of a submitted training. */
-export function handleOf({ id, directory }: SubmittedJob, access: JobAccess): SubmittedRun {
+export function handleOf(
+  { id, directory }: SubmittedJob,
+  access: JobAccess,
+  notes: readonly string[] = [],
+): SubmittedRun {
   const control = async <T>(act: (run: RunControl) => Promise<T>): Promise<T> => {
     const run = await access.connect()
     if (run === null) throw notRunning(await access.summary())
@@ -74,6 +96,7 @@ export function handleOf({ id, directory }: SubmittedJob, access: JobAccess): Su
   return {
     id,
     directory,
+    notes,
     [Symbol.asyncIterator]: () => access.events(),
     summary: () => access.summary(),
     async result() {

@@ -1,12 +1,15 @@
+import { existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { childCase } from '../../curation/datasets/child.js'
 import type { LeftOut } from '../../curation/datasets/file-names.js'
 import { type ManifestCase, makeManifest, writeManifest } from '../../curation/datasets/manifest.js'
+import { readForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { IGNORED_LABEL, LABEL_SCHEMES } from '../../volume/labels.js'
 import { writeWhole } from '../../whole-file.js'
+import type { WeightsLicence } from '../ports/checkpoint.js'
 import type { CaseError } from '../ports/common.js'
 import type { CaseToPrepare } from '../prepare/run.js'
 import { writeLedgerReport } from '../report/write.js'
@@ -31,6 +34,17 @@ type IdSettings = Pick<SynthesisSettings, 'region' | 'synthesize'>
 type DatasetSettings = IdSettings & Pick<SynthesisSettings, 'name'>
 
 export const LEDGER = 'ledger.jsonl'
+const LICENCES = 'licences.json'
+
+/** Write `licences.json`: the licences of weights of other projects that paint or judge; no file without one. */
+export async function recordLicences(out: string, licences: readonly WeightsLicence[]): Promise<void> {
+  if (licences.length > 0) await writeWhole(join(out, LICENCES), `${JSON.stringify(licences, null, 2)}\n`)
+}
+
+async function recordedLicences(out: string): Promise<{ readonly licencesOfWeights?: unknown }> {
+  const path = join(out, LICENCES)
+  return existsSync(path) ? { licencesOfWeights: await readForeignJson(path) } : {}
+}
 
 /** Write `hosts.json`: the files of each host CT, for a viewer of the synthetic scans. */
 export async function recordHosts(out: string, hosts: readonly CaseToPrepare[]): Promise<void> {
@@ -60,10 +74,11 @@ export async function concludeSynthesis(
   )
   await writeWhole(join(out, LEDGER), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
   const scans = syntheticScans(out, settings, hosts, lines)
-  await writeWhole(
-    join(out, 'dataset.json'),
-    `${JSON.stringify(datasetList(settings, scans, namesOfIds(settings, hosts)), null, 2)}\n`,
-  )
+  const list = {
+    ...datasetList(settings, scans, namesOfIds(settings, hosts)),
+    ...(await recordedLicences(out)),
+  }
+  await writeWhole(join(out, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
   await writeManifest(join(out, 'manifest.json'), makeManifest(scans.map(({ child }) => child)))
   const summary = reviews?.summaryOf(lines) ?? null
   await writeReviewSummary(out, summary)
@@ -146,7 +161,7 @@ function datasetList(
   settings: DatasetSettings,
   scans: readonly SyntheticScan[],
   names: readonly string[],
-): unknown {
+): Record<string, unknown> {
   const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl lists every tumor'
   if (settings.synthesize.layout === 'nnunet')
     return {

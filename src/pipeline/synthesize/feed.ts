@@ -1,6 +1,7 @@
 import { FreetumorError } from '../../errors.js'
-import { judge, judgeTogether, type Verdict } from '../../quality/judge.js'
+import { judge, judgeTogether, keptByChance, type Verdict } from '../../quality/judge.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
+import type { QualityPolicy } from '../../quality/policy.js'
 import { affineOf, readCentres } from '../../sampling/cache-reader.js'
 import { openCaseGroup } from '../../sampling/case-group.js'
 import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
@@ -14,6 +15,7 @@ import {
   type TumorKind,
 } from '../../sampling/subvolume.js'
 import { asPlanned, type WantedCentre } from '../../sampling/tumors.js'
+import { openStream } from '../../simulation/random.js'
 import type { TumorPlan } from '../../simulation/tumor.js'
 import { applyAffine } from '../../volume/geometry.js'
 import type { Affine, Vec3 } from '../../volume/volume.js'
@@ -33,11 +35,12 @@ export interface HostCase {
 /** The settings that plans and verdicts depend on. */
 type FeedSettings = Pick<
   SynthesisSettings,
-  'seed' | 'prepare' | 'patchVoxels' | 'organs' | 'simulation' | 'quality' | 'synthesize'
+  'seed' | 'prepare' | 'patchVoxels' | 'organs' | 'simulation' | 'synthesize'
 >
 
 export interface VariantFeedOptions extends Pick<KeepOptions, 'allHosts' | 'rejectedFiles'> {
   readonly settings: FeedSettings
+  readonly policy: QualityPolicy
   readonly hosts: readonly HostCase[]
   readonly hasBaseline: boolean
   readonly checkpoints: SynthesisLine['checkpoints']
@@ -114,7 +117,7 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       const found = await subvolumeOf(host)
       if ('message' in found) options.onFailure(id, found)
       else {
-        const organs = presentOrgans(settings.organs, found.subvolume)
+        const organs = settings.organs.filter(({ label }) => found.subvolume.label.includes(label))
         return { id, ...found, organs, variants, toKeep: rejectedToKeep(options, id) }
       }
     }
@@ -189,8 +192,7 @@ function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, varia
 function nextRound(options: VariantFeedOptions, variant: Variant, settled: Settled): VariantRound {
   variant.round++
   const started = performance.now()
-  variant.waiting =
-    options.settings.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
+  variant.waiting = options.policy.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
   variant.planSeconds += (performance.now() - started) / 1000
   const { id, subvolume } = variant.case
   return {
@@ -271,18 +273,21 @@ function settle(
   variant: Variant,
   measures: readonly AttemptMeasures[],
 ): Settled {
-  const { quality } = options.settings
+  const { policy, settings, hasBaseline } = options
   const judged = variant.waiting.map((one) => ({
     kind: { organ: one.organ.name, size: one.plan.size },
     measures: measures.find(({ tumor }) => tumor === one.tumor)!,
   }))
   const verdicts =
-    quality.shareOver === 'case'
-      ? judgeTogether(judged, quality, options.hasBaseline)
-      : judged.map((one) => judge(one.kind, one.measures, quality, options.hasBaseline))
+    policy.shareOver === 'case'
+      ? judgeTogether(judged, policy, hasBaseline)
+      : judged.map((one) => judge(one.kind, one.measures, policy, hasBaseline))
   const [accepted, keptRejected]: [number[], number[]] = [[], []]
   for (const [at, one] of variant.waiting.entries()) {
-    const line = reviewedLine(triedLine(options, variant, one, verdicts[at]!), options.reviews)
+    const key = keyOf(settings, variant.case, variant.variant, one.tumor)
+    const uniform = () => openStream([...attemptStreamKey(key, one.attempt), 'keep']).uniform()
+    const verdict = keptByChance(verdicts[at]!, policy, uniform)
+    const line = reviewedLine(triedLine(options, variant, one, verdict), options.reviews)
     variant.lines.push(line)
     if (line.verdict === 'accepted') {
       variant.tumors[one.tumor]!.plan = one.plan
@@ -383,10 +388,6 @@ function finished(lines: readonly SynthesisLine[], result: WrittenVariant): Synt
 
 function placedPlans(variant: Variant): TumorPlan[] {
   return variant.tumors.flatMap(({ plan }) => (plan === null ? [] : [plan]))
-}
-
-function presentOrgans(organs: readonly WeightedOrgan[], { label }: Subvolume): WeightedOrgan[] {
-  return organs.filter(({ label: id }) => label.includes(id))
 }
 
 function keyOf({ seed }: FeedSettings, working: OpenCase, variant: number, tumor: number): AttemptKey {

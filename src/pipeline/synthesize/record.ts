@@ -15,10 +15,10 @@ export async function refuseOtherSettings(
   out: string,
   settings: SynthesisSettings,
   checkpoints: SynthesisLine['checkpoints'],
-  reviews: string | null,
+  contents: RecordedContents,
 ): Promise<void> {
   const path = join(out, 'synthesis.json')
-  const text = `${JSON.stringify(recordedSettings(settings, checkpoints, reviews), null, 2)}\n`
+  const text = `${JSON.stringify(recordedSettings(settings, checkpoints, contents), null, 2)}\n`
   const before = await readFile(path, 'utf8').catch(() => null)
   if (before === null) await writeWhole(path, text)
   else if (before !== text)
@@ -27,12 +27,19 @@ export async function refuseOtherSettings(
     })
 }
 
+/** SHA-256 of the files that decide verdicts; null without one. */
+export interface RecordedContents {
+  readonly reviews: string | null
+  readonly calibration: string | null
+}
+
 /** Return the settings that decide the variants, in the order of the file. */
 export function recordedSettings(
   { seed, region, prepare, patchVoxels, simulation, quality, synthesize, ...rest }: SynthesisSettings,
   checkpoints: SynthesisLine['checkpoints'],
-  reviews: string | null,
+  { reviews, calibration }: RecordedContents,
 ): Record<string, unknown> {
+  const { policy, rejectedShare, attempts: _, keepProbability, ...published } = quality
   return {
     seed,
     region,
@@ -40,13 +47,20 @@ export function recordedSettings(
     windowHu: prepare.windowHu,
     patchVoxels,
     simulation,
-    quality: { ...quality, reviews: undefined },
-    // absent by default, so that folders of earlier versions can be resumed
+    // keys that are absent by default: folders of earlier versions can be resumed
+    quality: {
+      ...published,
+      reviews: undefined,
+      calibration: undefined,
+      ...(policy === 'published' ? {} : { policy, calibration: published.calibration, rejectedShare }),
+      ...(keepProbability === 1 ? {} : { keepProbability }),
+    },
     synthesize: { ...synthesize, variants: undefined, keepRejected: synthesize.keepRejected || undefined },
     judgeOverlap: rest.evaluation.overlap,
     channel: rest.generatorChannel,
     checkpoints,
     ...(reviews === null ? {} : { reviews }),
+    ...(calibration === null ? {} : { calibration }),
   }
 }
 

@@ -147,7 +147,9 @@ async function refuseOtherPainting(
 ): Promise<void> {
   const record = join(dirname(file), 'synthesis.json')
   const before = asRecord(await readForeignJson(record)) ?? {}
-  const now = JSON.parse(JSON.stringify(recordedSettings(settings, checkpoints, null))) as typeof before
+  const now = JSON.parse(
+    JSON.stringify(recordedSettings(settings, checkpoints, { reviews: null, calibration: null })),
+  ) as typeof before
   const part = (of: typeof before, section: string, keys: readonly string[]): unknown =>
     keys.map((key) => asRecord(of[section])?.[key])
   const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b)

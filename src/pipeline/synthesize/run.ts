@@ -10,12 +10,15 @@ import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { DataError, UsageError } from '../../errors.js'
 import { openJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
+import type { QualityPolicy } from '../../quality/policy.js'
 import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
+import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import { type CaseToPrepare, noteIgnored, prepareListed } from '../prepare/run.js'
+import { openPolicy, refuseOtherBaseline } from '../quality-policy.js'
 import { type ReviewSummary, reviewCountsInWords, staleWarning } from '../review-summary.js'
 import { byCase, shardFolder, startLog, type WholeShards, workOnShard } from '../shards.js'
 import { startTraining } from '../train/run.js'
@@ -25,6 +28,7 @@ import {
   countSynthesis,
   LEDGER,
   recordHosts,
+  recordLicences,
   type Synthesis,
   variantKey,
   wholeVariants,
@@ -83,15 +87,20 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const hashes = {
     generator: await hashOf(weights.generator, context),
     baseline: await hashOf(weights.baseline, context),
+    ...(weights.plugins === undefined ? {} : { plugins: identitiesOf(weights.plugins) }),
   }
+  const { policy, calibration } = await openPolicy(settings.quality, settings.prepare)
+  refuseOtherBaseline(calibration, hashes.baseline)
+  const contents = { reviews: null as string | null, calibration: calibration?.sha256 ?? null }
   const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
   const ids = hosts.map(({ id }) => id)
   const names = caseFileNames(ids)
   const reviewFile = settings.quality.reviews
   const reviews = reviewFile === null ? null : await openSynthesisReviews(reviewFile, settings, hashes, hosts)
-  const sha256 = reviews?.sha256 ?? null
+  contents.reviews = reviews?.sha256 ?? null
   const work = {
     settings,
+    policy,
     out,
     weights,
     hashes,
@@ -103,7 +112,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   await makeFolder(out)
   if (shard === undefined) {
     await using _lock = await context.runtime.lock(out, WRITING)
-    await refuseOtherSettings(out, settings, hashes, sha256)
+    await refuseOtherSettings(out, settings, hashes, contents)
     await sweepDataset(out, settings)
     const failed = await paint({ ...work, mine: hosts, ledger: join(out, LEDGER) }, context)
     const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews)
@@ -116,12 +125,12 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     command: 'synthesize',
     directory: out,
     shard,
-    settings: { name, region, synthesize, ...hashes, reviews: sha256 },
+    settings: { name, region, synthesize, ...hashes, ...contents },
     ids,
     cases: mine.map(({ id }) => id),
   } as const
   return await workOnShard(sharded, context, async (folder) => {
-    await refuseOtherSettings(out, settings, hashes, sha256)
+    await refuseOtherSettings(out, settings, hashes, contents)
     const ledger = join(folder, LEDGER)
     await startLog<SynthesisLine>(ledger, join(out, LEDGER), sharded.cases)
     const failed = await paint({ ...work, mine, ledger }, context)
@@ -142,6 +151,8 @@ type ShardedSettings = Pick<SynthesisSettings, 'name' | 'region' | 'synthesize'>
   SynthesisLine['checkpoints'] & {
     /** SHA-256 of the review file; null without reviews. */
     readonly reviews: string | null
+    /** SHA-256 of the calibration file; null without one. */
+    readonly calibration: string | null
   }
 
 /** Complete the folder as a data set from all shards: ledger, list, manifest, page. */
@@ -165,11 +176,10 @@ export async function mergeSynthesis(
   const ledgers = shards.records.map(({ index }) => join(shardFolder(out, { index, count }), LEDGER))
   const { reviewed, leftOut } = parts[0]!
   const file = reviewed?.quality.reviews ?? null
-  const { generator, baseline } = settings
+  const { generator, baseline, plugins } = settings
+  const checkpoints = { generator, baseline, ...(plugins === undefined ? {} : { plugins }) }
   const reviews =
-    reviewed === null || file === null
-      ? null
-      : await openSynthesisReviews(file, reviewed, { generator, baseline }, hosts)
+    reviewed === null || file === null ? null : await openSynthesisReviews(file, reviewed, checkpoints, hosts)
   if (reviews !== null && reviews.sha256 !== settings.reviews)
     throw new UsageError(
       `${out}: the reviews have changed since the shards (expected those of ${file} then)`,
@@ -205,6 +215,7 @@ function noteReviews(reviews: ReviewSummary | null, context: StageContext): void
 
 interface Painting {
   readonly settings: SynthesisSettings
+  readonly policy: QualityPolicy
   readonly out: string
   readonly weights: EarlierWeights
   readonly hashes: SynthesisLine['checkpoints']
@@ -219,9 +230,10 @@ interface Painting {
 
 /** Paint the missing variants of hosts, and append their lines to the ledger. Return the failed hosts. */
 async function paint(work: Painting, context: StageContext): Promise<Synthesis['failed']> {
-  const { settings, out, weights, hashes, hosts, mine, names, reviews, ledger, onProgress } = work
+  const { settings, policy, out, weights, hashes, hosts, mine, names, reviews, ledger, onProgress } = work
   for (const folder of scanFolders(settings)) await makeFolder(join(out, folder))
   await recordHosts(out, hosts)
+  await recordLicences(out, weights.licences)
   noteIgnored(mine, context)
   const prepared = await prepareListed(settings, mine, context)
   const failed = [...prepared.failed]
@@ -243,9 +255,10 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
   await using log = await openJsonLog<SynthesisLine>(ledger, { keep: (line) => done.has(variantKey(line)) })
   const feed = openVariantFeed({
     settings,
+    policy,
     hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
     allHosts: hosts,
-    hasBaseline: weights.baseline !== null,
+    hasBaseline: spec.baseline !== null,
     checkpoints: hashes,
     reviews,
     rejectedFiles,
@@ -298,6 +311,10 @@ async function hostsOf(
   // refuses two hosts of one id before anything is written
   makeManifest(hosts)
   return { hosts, leftOut: found.leftOut }
+}
+
+function identitiesOf(plugins: NonNullable<EarlierWeights['plugins']>) {
+  return Object.fromEntries(Object.entries(plugins).map(([network, facts]) => [network, identityOf(facts)]))
 }
 
 async function hashOf(checkpoint: string | null, context: StageContext): Promise<string | null> {

@@ -31,7 +31,9 @@ const SECTIONS = [
 export type SynthesisSections = Pick<RunConfig, (typeof SECTIONS)[number]>
 
 /** All settings of an offline synthesis except for its host CTs. */
-export interface SynthesisSettings extends Omit<SynthesisSections, 'sampling' | 'networks'>, WantedWeights {
+export interface SynthesisSettings
+  extends Omit<SynthesisSections, 'sampling' | 'networks'>,
+    Omit<WantedWeights, 'prepare'> {
   /** Size of the sliding windows of both networks. */
   readonly patchVoxels: Vec3
   /** Organs that receive tumors. */
@@ -76,13 +78,16 @@ export function synthesisSettings(
     simulation: { ...simulation, organWeights },
     patchVoxels: sampling.patchVoxels,
     generator: flags.generator
-      ? { checkpoint: flags.generator, weights: null, trainFrom: null }
+      ? { checkpoint: flags.generator, weights: null, trainFrom: null, plugin: null }
       : generator && {
           checkpoint: generatorFile(generator.checkpoint),
           weights: generator.weights,
           trainFrom: generator.trainFrom,
+          plugin: generator.plugin,
         },
-    baseline: flags.baseline ? { checkpoint: flags.baseline, weights: null, trainFrom: null } : baseline,
+    baseline: flags.baseline
+      ? { checkpoint: flags.baseline, weights: null, trainFrom: null, plugin: null }
+      : baseline,
     organs: weightedOrgans(region, organWeights),
     generatorChannel: flags.channel ?? generator?.channel ?? (flags.generator ? 'shared' : null),
     baselineMerging: flags.merging ?? (flags.baseline ? null : (baseline?.patchMerging ?? null)),

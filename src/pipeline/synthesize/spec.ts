@@ -1,5 +1,7 @@
 import { MEASURES, wantsAlreadySeen } from '../../quality/policy.js'
+import { threadsOf } from '../../usable-processors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
+import { pluginSpec } from '../checkpoint/plugin.js'
 import type { SynthesizeSpec } from '../ports/synthesis.js'
 import type { CaseToPrepare } from '../prepare/run.js'
 import { writtenLabels } from './dataset.js'
@@ -23,6 +25,10 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
   const scheme = LABEL_SCHEMES[region]
   const byId = new Map(parts.hosts.map((host) => [host.id, host]))
   const { generator, baseline } = parts.weights
+  const plugins = {
+    generator: pluginSpec(settings.generator?.plugin),
+    baseline: pluginSpec(settings.baseline?.plugin),
+  }
   const written = writtenLabels(settings)
   return {
     job: 'synthesize',
@@ -37,21 +43,23 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     spacingMm: settings.prepare.spacingMm,
     patchVoxels: settings.patchVoxels,
     generator:
-      generator === null
+      generator === null && plugins.generator === null
         ? null
         : {
             checkpoint: generator,
             channel: settings.generatorChannel,
             weights: settings.generator?.weights ?? null,
+            plugin: plugins.generator,
           },
     generatorWindows: { overlap: synthesize.overlap, windowBatch: synthesize.windowBatch },
     baseline:
-      baseline === null
+      baseline === null && plugins.baseline === null
         ? null
         : {
             checkpoint: baseline,
             patchMerging: settings.baselineMerging,
             weights: settings.baseline?.weights ?? null,
+            plugin: plugins.baseline,
           },
     judgeOverlap: evaluation.overlap,
     judgeWindowBatch: evaluation.windowBatch,
@@ -64,7 +72,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     pictures: report.pictures,
     device: runtime.device,
     processesPerNode: runtime.processesPerNode,
-    threadsPerProcess: runtime.threadsPerProcess,
+    threadsPerProcess: threadsOf(runtime).threads,
     cases: parts.prepared.map(({ id, path }) => {
       const { image, label, labelMap } = byId.get(id)!
       return {

@@ -9,6 +9,8 @@ import type { LedgerLine, SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
 import { judgeAgain, readSweptLedger, type SweepRow, sweepThresholds } from '../../quality/sweep.js'
 import { cannotBeRead } from '../../system-errors.js'
+import type { Vec3 } from '../../volume/volume.js'
+import { type OpenedPolicy, openPolicy } from '../quality-policy.js'
 
 export interface SweepOptions {
   /** A ledger, or the folder of a run or of a synthetic data set that holds `ledger.jsonl`. */
@@ -42,7 +44,7 @@ export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
   const ledger = resolve(
     options.ledger.endsWith('.jsonl') ? options.ledger : join(options.ledger, 'ledger.jsonl'),
   )
-  const policy = await policyOf(dirname(ledger), options)
+  const { policy } = await policyOf(dirname(ledger), options)
   const swept = await readSweptLedger(readJsonLog<LedgerLine | SynthesisLine>(ledger)).catch(
     (error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
@@ -60,26 +62,42 @@ export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
   }
 }
 
-async function policyOf(folder: string, { config, set = [] }: SweepOptions): Promise<QualityPolicy> {
+async function policyOf(folder: string, { config, set = [] }: SweepOptions): Promise<OpenedPolicy> {
   const strange = set.filter((one) => !one.startsWith('quality.'))
   if (strange.length > 0)
     throw new ConfigError(`--set ${strange[0]}: not a key of quality`, {
       hint: 'a sweep accepts only quality.KEY=VALUE',
     })
-  const quality = config === undefined ? await recordedPolicy(folder) : (await loadConfig(config)).quality
-  const resolved = resolveSections(['quality'], withOverrides({ job: 'segmentation', quality }, set)).quality
-  const { reviews: _, ...policy } = resolved
-  return policy
+  const { quality, spacingMm } =
+    config === undefined ? await recordedPolicy(folder) : partsOf(await loadConfig(config))
+  const input = withOverrides({ job: 'segmentation', quality }, set)
+  const { reviews: _, ...resolved } = resolveSections(['quality'], input).quality
+  const opened = await openPolicy({ ...resolved, reviews: null }, { spacingMm })
+  const { reviews: __, ...policy } = opened.policy as typeof opened.policy & { readonly reviews?: unknown }
+  return { ...opened, policy }
+}
+
+/** The parts of a configuration that decide a policy. */
+interface PolicyParts {
+  readonly quality: unknown
+  readonly spacingMm: Vec3
+}
+
+function partsOf({ quality, prepare }: Awaited<ReturnType<typeof loadConfig>>): PolicyParts {
+  return { quality, spacingMm: prepare.spacingMm }
 }
 
 /** Return the policy that made the ledger. */
-async function recordedPolicy(folder: string): Promise<QualityPolicy> {
+async function recordedPolicy(folder: string): Promise<PolicyParts> {
   const file = join(folder, 'synthesis.json')
   const settings = await readFile(file, 'utf8').catch(() => null)
-  if (settings !== null) return asRecord(parseForeignJson(settings, file))?.quality as QualityPolicy
+  if (settings !== null) {
+    const { quality, spacingMm } = asRecord(parseForeignJson(settings, file)) ?? {}
+    return { quality, spacingMm: spacingMm as Vec3 }
+  }
   const resolved = join(folder, 'config.resolved.yaml')
   const config = await loadConfig(resolved).catch(() => null)
-  if (config !== null) return config.quality
+  if (config !== null) return partsOf(config)
   throw new UsageError(`${folder}: does not state the policy of its ledger`, {
     hint: 'pass --config FILE to apply its `quality`',
   })

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { QualityPolicy } from '../../quality/policy.js'
 import type { Feeder } from '../../sampling/feeder.js'
 import { markBest, pruneCheckpoints } from '../../training/checkpoints.js'
 import { bestOf, reasonToEnd } from '../../training/selection.js'
@@ -15,13 +16,19 @@ type EventOf<T extends RuntimeEvent['type']> = Extract<RuntimeEvent, { type: T }
 
 export type Finished = EventOf<'finished'>
 
+/** The items of a training, and the policy that judges their tumors. */
+export interface ItemSource {
+  readonly feeder: Feeder
+  readonly policy: QualityPolicy
+  readonly perEpoch: number
+}
+
 /** Run the runtime once, from `firstStep`; ledger and feed start there too. */
 export async function attemptTraining(
   run: OpenTraining,
   spec: TrainingSpec,
   firstStep: number,
-  feeder: Feeder,
-  perEpoch: number,
+  { feeder, policy, perEpoch }: ItemSource,
 ): Promise<Finished> {
   const { config, place, journal, owner } = run
   const { validations } = journal
@@ -35,6 +42,7 @@ export async function attemptTraining(
   await using ledger = await openLedger(path, begun.promise, () => owner?.check())
   const feed = trainingFeed({
     config,
+    policy,
     feeder,
     ranks: nodes * processesPerNode,
     ranksHere: processesPerNode,
@@ -91,6 +99,7 @@ function openSession(run: OpenTraining, spec: TrainingSpec, feed: StepFeed): Tra
     signal: undefined,
     logDirectory: join(spec.runDirectory, 'logs'),
     hangSeconds: run.config.runtime.hangSeconds,
+    profile: run.options.profile,
     place: run.place ?? undefined,
   })
 }

@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
+import { shippedFile } from '../../config/shipped.js'
 import { forEachCase } from '../../curation/case-threads.js'
 import type { LabelIds } from '../../curation/check/label-ids.js'
 import { type CuratedCase, curate, curationWarnings } from '../../curation/datasets/curate.js'
@@ -80,16 +81,31 @@ async function withoutAbsent(config: RunConfig, isDraft: boolean, findings: Find
   for (const network of ['baseline', 'generator'] as const) {
     const part = networks[network]
     if (!part?.trainFrom || part.checkpoint !== null || (await exists(part.trainFrom))) continue
-    const message = `networks.${network}.trainFrom: ${cannotBeRead(part.trainFrom, 'ENOENT')}`
-    const hint = 'write it with `freetumor init`, or name a checkpoint'
     findings.list.push({
-      message,
-      hint,
+      ...absentTraining(network, part.trainFrom),
       ...(isDraft ? { severity: 'warning', exitCode: null } : { severity: 'error', exitCode: EXIT.usage }),
     })
     networks = { ...networks, [network]: { ...part, trainFrom: null } }
   }
   return { ...config, networks }
+}
+
+function absentTraining(network: string, file: string): { message: string; hint: string } {
+  return {
+    message: `networks.${network}.trainFrom: ${cannotBeRead(file, 'ENOENT')}`,
+    hint: 'write it with `freetumor init`, or name a checkpoint',
+  }
+}
+
+/** Refuse an earlier configuration (`trainFrom`) that does not exist. @throws ConfigError */
+export async function refuseAbsentTraining({ networks }: Pick<RunConfig, 'networks'>): Promise<void> {
+  for (const network of ['baseline', 'generator'] as const) {
+    const part = networks[network]
+    if (!part?.trainFrom || part.checkpoint !== null) continue
+    if (await exists(shippedFile(part.trainFrom) ?? part.trainFrom)) continue
+    const { message, hint } = absentTraining(network, part.trainFrom)
+    throw new ConfigError(message, { hint })
+  }
 }
 
 /**

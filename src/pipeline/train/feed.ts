@@ -1,10 +1,12 @@
 import type { RunConfig } from '../../config/schema.js'
 import { RuntimeCrashError } from '../../errors.js'
-import { judge, type Verdict } from '../../quality/judge.js'
+import { judge, keptByChance, type Verdict } from '../../quality/judge.js'
 import type { LedgerLine } from '../../quality/ledger.js'
+import type { QualityPolicy } from '../../quality/policy.js'
 import { type JudgedTumor, summarise } from '../../quality/summary.js'
 import type { Feeder } from '../../sampling/feeder.js'
 import type { NoRoomReason, PlannedCrop, PlannedTumor } from '../../sampling/sampling-plan.js'
+import { openStream } from '../../simulation/random.js'
 import type { SynthesisEvent } from '../../training/events.js'
 import type { CropMeasures, CropVerdict, StepFeed } from '../ports/training.js'
 
@@ -12,6 +14,7 @@ type Untimed<T> = Omit<T, 'time'>
 
 export interface TrainingFeedOptions {
   readonly config: RunConfig
+  readonly policy: QualityPolicy
   readonly feeder: Feeder
   /** Number of ranks on all nodes, which share the items. */
   readonly ranks: number
@@ -59,6 +62,8 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
     async judge(step, _rank, measures) {
       const memory = openStep(step)
       const verdicts = measures.map((measured) => judgeTumor(options, step, memory, measured))
+      // the rank sends the measures of further attempts before its part of the step is complete
+      if (verdicts.some(({ nextDraw }) => nextDraw !== null)) return verdicts
       if (++memory.ranksJudged === ranksHere) {
         open.delete(step)
         options.onSynthesis({ type: 'synthesis', step, ...summarise(memory.judged, memory.noRoom) })
@@ -86,7 +91,7 @@ function remember(
 
 /** Judge a tumor and record the verdict. @throws RuntimeCrashError when the tumor was not sent */
 function judgeTumor(
-  { config, onLedger }: TrainingFeedOptions,
+  { config, policy, onLedger }: TrainingFeedOptions,
   step: number,
   memory: OpenStep,
   measured: CropMeasures,
@@ -99,10 +104,23 @@ function judgeTumor(
       `step ${step}: received measures of an unknown tumor (item ${item}, crop ${measured.crop}, draw ${draw})`,
       { hint: 'resume the run; if this repeats, report it with the logs' },
     )
-  const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
+  const { seed, job } = config
+  const verdict = keptByChance(
+    judge(tumor, measured, policy, config.networks.baseline !== null),
+    policy,
+    () => openStream([seed, job, item, measured.crop, `keep ${draw}`]).uniform(),
+  )
   memory.judged.push({ organ: tumor.organ, size: tumor.size, verdict })
   onLedger(tumorLine(config, step, crop, tumor, verdict))
-  return { item, crop: measured.crop, accepted: verdict.accepted, reason: verdict.reason }
+  const { accepted, reason } = verdict
+  const nextDraw = accepted || job !== 'segmentation' ? null : nextDrawOf(crop, draw)
+  return { item, crop: measured.crop, accepted, reason, nextDraw }
+}
+
+/** Return the attempt of a crop that follows a rejected one; null after the last. */
+function nextDrawOf({ tumors }: PlannedCrop, draw: number): number | null {
+  const later = tumors.filter((tumor) => tumor.draw > draw).map((tumor) => tumor.draw)
+  return later.length === 0 ? null : Math.min(...later)
 }
 
 function cropKey(crop: { readonly item: number; readonly crop: number }): string {

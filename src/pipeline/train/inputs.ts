@@ -1,15 +1,25 @@
+import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { ConfigError, DataError } from '../../errors.js'
+import type { QualityPolicy } from '../../quality/policy.js'
 import type { SampledCase } from '../../sampling/sampling-plan.js'
 import type { StageContext } from '../context.js'
 import { sampledCases } from '../plan/sampling.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import { refuseLeaks } from '../prepare/leak-check.js'
 import { curateData, prepareData, type TrainingCase } from '../prepare/run.js'
+import { openPolicy, refuseOtherBaseline, writeUsedCalibration } from '../quality-policy.js'
 import { writeReviewSummary } from '../review-summary.js'
 import { trainingLabels } from '../training-labels.js'
-import { compareData, hashInputs, type InputHashes, type ResumePoint, recordInputs } from './resume.js'
+import {
+  compareData,
+  hashInputs,
+  type InputHashes,
+  type ResumePoint,
+  recordInputs,
+  sha256Of,
+} from './resume.js'
 import { earlierWeights, type StartTraining, wantedWeights } from './weights.js'
 
 /** Prepared cases and weights of a training, before its runtime starts. */
@@ -19,6 +29,8 @@ export interface TrainingInputs {
   readonly fingerprint: InputHashes
   /** The cases that items are drawn from. */
   readonly sampled: readonly SampledCase[]
+  /** The quality policy, with the thresholds of its calibration. */
+  readonly policy: QualityPolicy
 }
 
 /**
@@ -66,20 +78,38 @@ export async function gatherInputs(
   const curation = await curateData(config, context)
   refuseOtherOrgans(config, curation.cases)
   await refuseLeaks(config, curation.cases, context)
+  const opened = await policyOf(config)
+  const { policy, calibration } = opened
   const weights = await earlierWeights(wantedWeights(config), context, start, accepted)
+  if (calibration !== null && weights.baseline !== null)
+    refuseOtherBaseline(calibration, await sha256Of(weights.baseline))
   const cases = await prepareData(config, context, curation)
   const { reviews } = curation
-  const fingerprint = await hashInputs(config, cases, weights, reviews?.sha256 ?? null)
+  const fingerprint = await hashInputs(
+    config,
+    cases,
+    weights,
+    reviews?.sha256 ?? null,
+    calibration?.sha256 ?? null,
+  )
   if (resumed !== null) {
     const changes = await compareData(directory, resumed, fingerprint, cases, reviews, acceptChanges)
     if (changes !== null) context.note(changes.text, changes.level)
   }
   await recordInputs(directory, config, cases)
   await writeReviewSummary(directory, reviews)
+  await writeUsedCalibration(directory, opened, config.quality)
   const sampled = sampledCases(config, cases)
   if (sampled.length === 0)
     throw new DataError(`data.datasets: job ${config.job} has no training case`, {
       hint: 'run `freetumor data check` on the config: all cases are held out, or their roles do not fit',
     })
-  return { weights, cases, fingerprint, sampled }
+  return { weights, cases, fingerprint, sampled, policy }
+}
+
+/** Return the policy of a training; only a segmentation with synthetic tumors uses a calibration. */
+function policyOf(config: RunConfig) {
+  const { quality, prepare, job } = config
+  const judges = job === 'segmentation' && paintsTumors(config)
+  return openPolicy(judges ? quality : { ...quality, policy: 'published' }, prepare)
 }

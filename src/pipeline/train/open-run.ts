@@ -38,7 +38,7 @@ export async function openRun(
   run: Run,
   config: RunConfig,
   runtime: ModelRuntime,
-  { resume, acceptChanges = false, lockWaitSeconds = 0, signal }: TrainOptions,
+  { resume, acceptChanges = false, signal, ...wait }: TrainOptions,
   place: NodePlace | null,
 ): Promise<OpenedRun> {
   const { directory } = run
@@ -50,7 +50,7 @@ export async function openRun(
     await refuseOtherFormat(directory)
   }
   // before anything else: another process may be working in it
-  const lock = keeps ? await lockWithin(lockWaitSeconds, directory, runtime, signal) : null
+  const lock = keeps ? await lockWithin(wait, directory, runtime, signal) : null
   let control: AsyncDisposable | null = null
   const close = async (): Promise<void> => {
     await control?.[Symbol.asyncDispose]()
@@ -85,13 +85,13 @@ const LOCK_RETRY_MS = 2000
  * @throws UsageError that names the process after the wait, StoppedError if the signal aborts
  */
 async function lockWithin(
-  seconds: number,
+  { lockWaitSeconds = 0, onLockWait }: Pick<TrainOptions, 'lockWaitSeconds' | 'onLockWait'>,
   directory: string,
   runtime: ModelRuntime,
   signal: AbortSignal | undefined,
 ): Promise<DirectoryLock> {
-  const until = performance.now() + seconds * 1000
-  for (;;) {
+  const until = performance.now() + lockWaitSeconds * 1000
+  for (let attempt = 0; ; attempt++) {
     let refusal: UsageError | null = null
     const refused: LockedWork['refusal'] = (folder, holder) => {
       refusal = TRAINING.refusal(folder, holder)
@@ -102,6 +102,7 @@ async function lockWithin(
     } catch (error) {
       if (error !== refusal || performance.now() >= until) throw error
     }
+    if (attempt === 0) onLockWait?.(refusal!.message)
     let release = (): void => {}
     const aborted = new Promise<void>((resolve) => {
       release = onAbort(signal, resolve)

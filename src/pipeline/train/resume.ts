@@ -10,6 +10,7 @@ import { readForeignJson } from '../../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import { filesOfWeights } from '../checkpoint/checkpoint-file.js'
+import { identityOf } from '../checkpoint/plugin.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { type ReviewSummary, readReviewSummary } from '../review-summary.js'
@@ -78,24 +79,33 @@ export async function recordInputs(
 /**
  * Return the hashes that the checkpoints of this part of a run record.
  * @param reviews SHA-256 of the review file
+ * @param calibration SHA-256 of the calibration file
  */
 export async function hashInputs(
   config: RunConfig,
   cases: readonly TrainingCase[],
   weights: EarlierWeights,
   reviews: string | null,
+  calibration: string | null,
 ): Promise<InputHashes> {
   // weights that a network only starts from are part of its later checkpoints
   const used = config.job === 'synthesis' ? (['baseline'] as const) : (['baseline', 'generator'] as const)
   const content = await Promise.all(
     used.map(async (network) => {
+      const plugin = weights.plugins?.[network]
+      if (plugin !== undefined) return JSON.stringify(identityOf(plugin))
       const path = weights[network]
       const set = config.networks[network]?.weights ?? null
       return path === null ? null : [await sha256Of(path), ...(set === null ? [] : [set])].join(' ')
     }),
   )
   const data = createHash('sha256').update(
-    JSON.stringify([caseLines(cases), content, ...(reviews === null ? [] : [reviews])]),
+    JSON.stringify([
+      caseLines(cases),
+      content,
+      ...(reviews === null ? [] : [reviews]),
+      ...(calibration === null ? [] : [`calibration ${calibration}`]),
+    ]),
   )
   return { config: decidingHash(config), data: data.digest('hex') }
 }
@@ -231,7 +241,10 @@ async function changedCases(run: string, cases: readonly TrainingCase[]): Promis
       [...after.keys()].filter((id) => before.has(id) && before.get(id) !== after.get(id)),
     ),
   ].filter((part) => part !== null)
-  return parts.join('; ') || 'the order of the cases, or the weights that the run builds on'
+  return (
+    parts.join('; ') ||
+    'the order of the cases, the calibration, or the weights or plug-ins that the run builds on'
+  )
 }
 
 function some(word: string, ids: readonly string[]): string | null {
@@ -250,7 +263,8 @@ async function readCaseLines(run: string): Promise<readonly CaseLine[] | null> {
   }
 }
 
-async function sha256Of(path: string): Promise<string> {
+/** Return the SHA-256 of the files of weights. */
+export async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256')
   for (const file of await filesOfWeights(path))
     for await (const chunk of createReadStream(file, { highWaterMark: 4 << 20 })) hash.update(chunk)

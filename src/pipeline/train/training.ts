@@ -1,17 +1,18 @@
 import { join, resolve } from 'node:path'
-import { type Feeder, openFeeder } from '../../sampling/feeder.js'
+import { openFeeder } from '../../sampling/feeder.js'
 import { markBest } from '../../training/checkpoints.js'
 import { causeOf } from '../../training/owner.js'
 import { rewindRun } from '../../training/rewind.js'
 import { writeFailure } from '../../training/run-directory.js'
 import { bestOf } from '../../training/selection.js'
+import { threadsOf } from '../../usable-processors.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { keepsRun, nodeFile } from '../nodes.js'
 import { itemsPerEpoch, samplingPlan } from '../plan/sampling.js'
 import { trainingSpec } from '../plan/spec.js'
 import type { TrainingSpec } from '../ports/training.js'
-import { attemptTraining, type Finished } from './attempt.js'
+import { attemptTraining, type Finished, type ItemSource } from './attempt.js'
 import { gatherInputs, type TrainingInputs } from './inputs.js'
 import type { OpenedRun } from './open-run.js'
 import type { OpenTraining } from './open-training.js'
@@ -40,11 +41,17 @@ export async function trainOpened(
   const inputs = await inputsOf(run, resumed, start)
   const spec = await specOf(run, inputs, resumed?.directory ?? null)
   progress.steps = spec.steps
+  const { reason } = threadsOf(config.runtime)
+  if (reason !== null) journal.note(reason)
   await writeWhole(join(directory, nodeFile('plan.json', run.place)), `${JSON.stringify(spec, null, 2)}\n`)
   const feeder = await openFeeder(samplingPlan(config, inputs.sampled), { workers: config.sampling.workers })
   try {
     onStart()
-    const job = jobOf(run, spec, firstStep, feeder, itemsPerEpoch(inputs.sampled))
+    const job = jobOf(run, spec, firstStep, {
+      feeder,
+      policy: inputs.policy,
+      perEpoch: itemsPerEpoch(inputs.sampled),
+    })
     return await runJob(job, config.runtime.restarts)
   } finally {
     await feeder.close()
@@ -85,24 +92,12 @@ async function specOf(
   })
 }
 
-function jobOf(
-  run: OpenTraining,
-  spec: TrainingSpec,
-  firstStep: number,
-  feeder: Feeder,
-  perEpoch: number,
-): Job<Finished> {
+function jobOf(run: OpenTraining, spec: TrainingSpec, firstStep: number, items: ItemSource): Job<Finished> {
   const { directory, owner, place, journal, commands, progress } = run
   const attempt = (from: StartPoint | null | undefined): Promise<Finished> =>
     from === undefined
-      ? attemptTraining(run, spec, firstStep, feeder, perEpoch)
-      : attemptTraining(
-          run,
-          { ...spec, resumeFrom: from?.directory ?? null },
-          from?.step ?? 0,
-          feeder,
-          perEpoch,
-        )
+      ? attemptTraining(run, spec, firstStep, items)
+      : attemptTraining(run, { ...spec, resumeFrom: from?.directory ?? null }, from?.step ?? 0, items)
   return {
     attempt: (from) => attempt(from).catch((error) => Promise.reject(causeOf(owner, error))),
     reached: () => progress.reached,

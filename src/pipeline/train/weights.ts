@@ -5,6 +5,7 @@ import { paintsTumors } from '../../config/jobs.js'
 import { loadConfig, printConfig } from '../../config/load.js'
 import { relativePaths } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
+import type { PluginSettings } from '../../config/sections/networks.js'
 import { ConfigError, StoppedError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
@@ -19,9 +20,12 @@ import {
   refuseWrongGenerator,
 } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
+import { licencesOf, licencesOfRun, unknownLicences } from '../checkpoint/licence.js'
+import { type Prepared, usablePlugin } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import type { EarlierWeights } from '../plan/spec.js'
-import type { CheckpointFacts } from '../ports/checkpoint.js'
+import type { CheckpointFacts, WeightsLicence } from '../ports/checkpoint.js'
+import type { PluginFacts } from '../ports/plugin.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import { trainingLabels } from '../training-labels.js'
 
@@ -30,30 +34,45 @@ export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: 
 
 /** Sources of the weights that a stage paints with. */
 export interface WantedWeights extends PaintingPlan {
+  /** File that the segmentor starts from; absent or null: it starts at random. */
+  readonly initial?: Pick<WeightsSource, 'checkpoint' | 'weights'> | null
   /** Null if the stage uses none. */
   readonly baseline: WeightsSource | null
   readonly generator: WeightsSource | null
+  /** The grid and intensity window of the stage. */
+  readonly prepare: Prepared
 }
 
-/** A file, or the configuration of the training that makes it; with neither, the network is not used. */
+/** A file, the configuration of the training that makes it, or a plug-in; with none, the network is not used. */
 export interface WeightsSource {
   readonly checkpoint: string | null
   /** Name of one of several sets of weights in that file; null: the only one. */
   readonly weights: string | null
   readonly trainFrom: string | null
+  readonly plugin: PluginSettings | null
 }
 
 /** Return the weights that a training builds on; none for a training without synthetic tumors. */
 export function wantedWeights(config: RunConfig): WantedWeights {
+  const { prepare } = config
+  const { baseline, generator, segmentor } = config.networks
+  const initial =
+    config.job === 'synthesis'
+      ? null
+      : { checkpoint: segmentor.initialWeights, weights: segmentor.initialWeightsSet }
   if (!paintsTumors(config))
-    return { baseline: null, generator: null, organs: [], baselineMerging: null, generatorChannel: null }
-  const { baseline, generator } = config.networks
+    return {
+      ...{ initial, baseline: null, generator: null },
+      ...{ organs: [], baselineMerging: null, generatorChannel: null, prepare },
+    }
   return {
+    initial,
     baseline,
     generator: generator && { ...generator, checkpoint: generatorFile(generator.checkpoint) },
     organs: plannedOrgans(trainingLabels(config).organs, config.simulation.organWeights),
     baselineMerging: baseline?.patchMerging ?? null,
     generatorChannel: generator?.channel ?? null,
+    prepare,
   }
 }
 
@@ -69,19 +88,46 @@ export async function earlierWeights(
   accepted: () => void = () => {},
 ): Promise<EarlierWeights> {
   const { baseline, generator } = wanted
-  await refuseUnusableWeights(wanted, context)
+  const stated = await refuseUnusableWeights(wanted, context)
+  const plugins = await usablePlugins(wanted, context)
   accepted()
-  return {
+  const paths = {
     baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
     generator: generator && (await weightsOf('generator', generator, context, start)),
+    ...(Object.keys(plugins).length > 0 ? { plugins } : {}),
   }
+  const trained = ([paths.baseline, paths.generator] as const).filter(
+    (path, at) => path !== null && [baseline, generator][at]?.checkpoint === null,
+  )
+  const inherited = await Promise.all(trained.map((path) => licencesOfRun(path!)))
+  return { ...paths, licences: [...stated, ...inherited.flat()] }
+}
+
+/** Start each plug-in once, before any other work. @throws PluginError, ConfigError for one that the stage cannot use */
+async function usablePlugins(
+  wanted: WantedWeights,
+  context: StageContext,
+): Promise<NonNullable<EarlierWeights['plugins']>> {
+  const found: Partial<Record<Network, PluginFacts>> = {}
+  for (const network of ['baseline', 'generator'] as const) {
+    const plugin = wanted[network]?.plugin ?? null
+    if (plugin === null) continue
+    const facts = await usablePlugin(network, plugin, wanted, wanted.prepare, context)
+    context.note(`networks.${network}: plug-in ${facts.name} ${facts.version} (licence: ${facts.licence})`)
+    found[network] = facts
+  }
+  return found
 }
 
 /**
  * Inspect the files that a stage builds on, and the configuration that would train its baseline.
+ * @returns the licences of the files, with a warning for each that is not stated
  * @throws CheckpointError, ConfigError for a file or configuration that the stage cannot use
  */
-export async function refuseUnusableWeights(wanted: WantedWeights, context: StageContext): Promise<void> {
+export async function refuseUnusableWeights(
+  wanted: WantedWeights,
+  context: StageContext,
+): Promise<readonly WeightsLicence[]> {
   const { baseline, generator } = wanted
   const checks = {
     baseline: (facts: CheckpointFacts) => refuseBlindBaseline(wanted, facts),
@@ -90,10 +136,31 @@ export async function refuseUnusableWeights(wanted: WantedWeights, context: Stag
       if (warning !== null) context.note(warning, 'warning')
     },
   }
-  await inspectNamed({ baseline, generator }, checks, context)
+  const [named, initial] = await Promise.all([
+    inspectNamed({ baseline, generator }, checks, context),
+    licencesOfInitial(wanted, context),
+  ])
+  const licences = [...initial, ...named]
+  for (const text of unknownLicences(licences)) context.note(text, 'warning')
   if (baseline?.trainFrom && baseline.checkpoint === null) {
     const training = await loadConfig(baseline.trainFrom)
     refuseBlindTraining(wanted, trainingLabels(training).organs, baseline.trainFrom)
+  }
+  return licences
+}
+
+/** Return the licences of the file that the segmentor starts from. The training refuses a file that cannot be read. */
+async function licencesOfInitial(
+  { initial }: WantedWeights,
+  { runtime, signal }: StageContext,
+): Promise<readonly WeightsLicence[]> {
+  if (!initial?.checkpoint) return []
+  try {
+    const path = await checkpointFile(initial.checkpoint)
+    return await licencesOf('segmentor', await runtime.inspect(path, { signal, weights: initial.weights }))
+  } catch {
+    signal?.throwIfAborted()
+    return []
   }
 }
 
@@ -104,7 +171,7 @@ async function inspectNamed(
   sources: Readonly<Record<Network, WeightsSource | null>>,
   checks: Readonly<Record<Network, (facts: CheckpointFacts) => void>>,
   context: StageContext,
-): Promise<void> {
+): Promise<WeightsLicence[]> {
   const named = (['baseline', 'generator'] as const).flatMap((network) => {
     const checkpoint = sources[network]?.checkpoint ?? null
     return checkpoint === null ? [] : [{ network, checkpoint }]
@@ -119,6 +186,7 @@ async function inspectNamed(
     }),
   )
   for (const [at, { network }] of named.entries()) checks[network](facts[at]!)
+  return (await Promise.all(named.map(({ network }, at) => licencesOf(network, facts[at]!)))).flat()
 }
 
 async function weightsOf(

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { COMMANDS } from '../../../src/cli/commands/all.js'
+import { allCommands } from '../../../src/cli/commands/all.js'
 import { runProgram } from '../../../src/cli/program.js'
 import { parseYaml } from '../../../src/config/yaml.js'
 import { memoryIo } from '../../helpers/cli.js'
@@ -25,7 +25,11 @@ beforeEach(() => {
 
 async function submit(...argv: string[]) {
   const io = memoryIo({ cwd: temporaryFolder() })
-  const code = await runProgram(COMMANDS, ['submit', 'debug-baseline', '--to', 'kubernetes', ...argv], io)
+  const code = await runProgram(
+    await allCommands(),
+    ['submit', 'debug-baseline', '--to', 'kubernetes', ...argv],
+    io,
+  )
   expect(readdirSync(io.cwd)).toEqual([])
   return { code, stdout: io.stdout.join('\n'), stderr: io.stderr.join('\n') }
 }
@@ -152,7 +156,7 @@ describe('freetumor submit --to kubernetes', () => {
       '--output',
       'json',
     ]
-    await runProgram(COMMANDS, [...argv, '--out', '/runs/first', '--set', ...CLUSTER], io)
+    await runProgram(await allCommands(), [...argv, '--out', '/runs/first', '--set', ...CLUSTER], io)
     expect(JSON.parse(io.stdout.join('\n')).script.trimEnd()).toBe(stdout)
   })
 })

@@ -54,7 +54,7 @@ describe('checkCase names the true cause, and no other', () => {
   })
 
   it.each<[fault: string, content: (whole: Buffer) => Buffer, words: RegExp]>([
-    ['DICOM', () => Buffer.concat([HEAD, Buffer.from('DICM'), HEAD]), /found DICOM.*dcm2niix/],
+    ['DICOM', () => Buffer.concat([HEAD, Buffer.from('DICM'), HEAD]), /found DICOM.*freetumor data convert/],
     ['NRRD', () => Buffer.from('NRRD0004\ntype: short\n'), /found NRRD.*3D Slicer/],
     ['MetaImage', () => Buffer.from('ObjectType = Image\nNDims = 3\n'), /found MetaImage.*3D Slicer/],
     ['HDF5', () => Buffer.from('\x89HDF\r\n', 'latin1'), /found HDF5/],

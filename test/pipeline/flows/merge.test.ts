@@ -174,6 +174,17 @@ describe('merged shards are the command without shards:', () => {
     expect(filesOf(out)).toEqual(filesOf(inFolder(WHOLE)))
     const shard = { index: 1, count: 3 }
     await expect(evaluateMasks({ ...options, shard }, context)).rejects.toThrow('(expected --out)')
+    // a file of the shard of `c`, which runs again alone
+    writeFileSync(join(folder, 'others/c.nii.gz'), 'another mask')
+    await expect(mergeShardsAt(out, context)).rejects.toThrow(
+      `1 of 3 shards are not complete:\n  shard 1: ${folder}/others/c.nii.gz changed after the shard had begun`,
+    )
+    await evaluateMasks({ ...options, out, shard: { ...shard, commandLine: 'freetumor work' } }, context)
+    await merged(out, 'evaluate')
+    for (const of of ['masks', 'others', 'labels']) write(`${of}/new.nii.gz`)
+    await expect(mergeShardsAt(out, context)).rejects.toThrow(
+      'the data sets changed after the shards (expected 8 cases, found 9 or others)',
+    )
   })
 
   it('a check: findings about the whole list and about each case', async () => {
@@ -186,6 +197,12 @@ describe('merged shards are the command without shards:', () => {
     const { result } = await merged(inFolder(PARTED), 'data check')
     expect(result).toEqual(expected)
     expect(filesOf(inFolder(PARTED))).toEqual(filesOf(inFolder(WHOLE)))
+    const label = join(folder, 'one/labelsTr/phantom_000.nii.gz')
+    const bytes = readFileSync(label)
+    writeFileSync(label, bytes.subarray(0, -1))
+    await expect(mergeShardsAt(inFolder(PARTED), context)).rejects.toThrow(
+      `${label} changed after the shard had begun`,
+    )
     const alone = checkDataAt(['one'], { ...options, shard: { index: 1, count: 2 } }, context)
     await expect(alone).rejects.toThrow('data check --shard: no folder for the record of the shard')
   })

@@ -35,7 +35,7 @@ const specOf = (config: RunConfig) =>
     resumeFrom: null,
     fingerprint: { config: '', data: '' },
     cases: publishedCases(config),
-    weights: { baseline: 'baseline.pt', generator: 'generator.pt' },
+    weights: { baseline: 'baseline.pt', generator: 'generator.pt', licences: [] },
     initialWeights: null,
   })
 

@@ -283,7 +283,7 @@ describe('an nnU-Net', () => {
     expect(specs[1]).toMatchObject({ mirrorAxes: [], maskIds: [0, 1, 7] })
   })
 
-  test('joins no ensemble, and has no prepared grid', async () => {
+  test('joins no ensemble, and has neither a prepared grid nor coarse windows', async () => {
     await expect(predict({}, ['nnunet', 'model.pt'])).rejects.toThrow(
       /nnunet: an nnU-Net model cannot join an ensemble/,
     )
@@ -291,6 +291,9 @@ describe('an nnU-Net', () => {
       /--grid prepared: not possible with an nnU-Net model/,
     )
     await expect(predict({ blend: 'constant' }, ['nnunet'])).rejects.toThrow(/--blend constant/)
+    await expect(predict({ windows: 'coarse' }, ['nnunet'])).rejects.toThrow(
+      /--windows coarse: not possible with an nnU-Net model/,
+    )
   })
 
   test('is refused if one of its folds is not whole', async () => {
@@ -303,6 +306,7 @@ describe('profiles', () => {
     await predict({ profile: 'difftumor', overlap: 0.5 }, ['model.pt'])
     expect(specs[0]).toMatchObject({
       windows: { overlap: 0.5, blend: 'gaussian', windowBatch: 1 },
+      windowChoice: 'all',
       grid: 'original',
       resampling: 'linear',
       cropForeground: false,
@@ -397,6 +401,7 @@ describe('a resumed prediction', () => {
       code: 'usage',
       message: `${out}: holds a prediction with other settings (minForeground, windows)`,
     })
+    await expect(predict({ windows: 'coarse' })).rejects.toThrow(/other settings \(windowChoice\)/)
     await expect(predict({}, ['second.pt'])).rejects.toThrow(/other settings \(checkpoints/)
     // what rounds otherwise at most is no other setting
     await predict({ windowBatch: 1, processes: 2, threadsPerProcess: 3 })

@@ -57,6 +57,7 @@ describe('submit to Kubernetes', () => {
     const run = await submitted()
     expect(run.id).toMatch(/^trainjob\/[a-z-]+-[0-9a-f]{8}$/)
     expect(run.directory).toBe(out)
+    expect(run.notes).toContainEqual(expect.stringMatching(/^data\.root: .* is below no mount/))
     expect(stand.calls().map(({ argv }) => argv[0])).toEqual(['get', 'apply'])
     expect(readdirSync(claim)).toEqual([])
   })

@@ -14,10 +14,11 @@ const settings = synthesisSettings(
   }),
 )
 const checkpoints = { generator: null, baseline: null }
+const none = { reviews: null, calibration: null }
 
 it('synthesis.json keeps its keys, so that earlier folders can be resumed', async () => {
   const out = temporaryFolder()
-  await refuseOtherSettings(out, settings, checkpoints, null)
+  await refuseOtherSettings(out, settings, checkpoints, none)
   const record = JSON.parse(await readFile(join(out, 'synthesis.json'), 'utf8'))
   expect(Object.keys(record)).toEqual([
     'seed',
@@ -37,19 +38,19 @@ it('synthesis.json keeps its keys, so that earlier folders can be resumed', asyn
     out,
     { ...settings, synthesize: { ...settings.synthesize, variants: 9 } },
     checkpoints,
-    null,
+    none,
   )
 })
 
 it('a folder of other settings is refused by their names, a damaged record as such', async () => {
   const out = temporaryFolder()
-  await refuseOtherSettings(out, settings, checkpoints, null)
+  await refuseOtherSettings(out, settings, checkpoints, none)
   const other = { ...settings, seed: 5, generatorChannel: 'organ' } as const
-  await expect(refuseOtherSettings(out, other, checkpoints, null)).rejects.toThrow(
+  await expect(refuseOtherSettings(out, other, checkpoints, none)).rejects.toThrow(
     'other settings (seed, channel)',
   )
   await writeFile(join(out, 'synthesis.json'), '{')
-  await expect(refuseOtherSettings(out, settings, checkpoints, null)).rejects.toThrow(
+  await expect(refuseOtherSettings(out, settings, checkpoints, none)).rejects.toThrow(
     'its synthesis.json is damaged',
   )
 })

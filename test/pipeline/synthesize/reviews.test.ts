@@ -43,7 +43,13 @@ function configOf(folder: string, { seed = 3, reviews, keepRejected = 0, variant
     report: { pictures: 0 },
   })
   writeFileSync(join(folder, 'b.pt'), '')
-  const baseline = { checkpoint: join(folder, 'b.pt'), weights: null, trainFrom: null, patchMerging: null }
+  const baseline = {
+    checkpoint: join(folder, 'b.pt'),
+    weights: null,
+    trainFrom: null,
+    plugin: null,
+    patchMerging: null,
+  }
   return { ...config, networks: { ...config.networks, baseline } }
 }
 

@@ -288,7 +288,13 @@ describe('verdicts', () => {
       ...config,
       networks: {
         ...config.networks,
-        baseline: { checkpoint: join(folder, 'b.pt'), weights: null, trainFrom: null, patchMerging: null },
+        baseline: {
+          checkpoint: join(folder, 'b.pt'),
+          weights: null,
+          trainFrom: null,
+          plugin: null,
+          patchMerging: null,
+        },
       },
     }
   }

@@ -22,6 +22,7 @@ export async function memoryConfig(
   change: {
     readonly training?: Partial<RunConfig['training']>
     readonly runtime?: Partial<RunConfig['runtime']>
+    readonly quality?: Partial<RunConfig['quality']>
     readonly ranks?: number
   } = {},
 ): Promise<RunConfig> {
@@ -42,6 +43,7 @@ export async function memoryConfig(
       generator: networks.generator && { ...networks.generator, ...given(folder, 'generator.pt') },
     },
     training: { ...debug.training, steps: 6, ...change.training },
+    quality: { ...debug.quality, ...change.quality },
     runtime: { ...debug.runtime, processesPerNode: change.ranks ?? 1, ...change.runtime },
   })
 }

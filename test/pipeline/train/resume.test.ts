@@ -41,6 +41,15 @@ const notesOf = (events: readonly RunEvent[], level: 'info' | 'warning'): string
   events.flatMap((event) => (event.type === 'note' && event.level === level ? [event.text] : []))
 const checkpointsOf = (run: string): string[] => readdirSync(join(run, 'checkpoints')).sort()
 
+/** A calibration of 9 real liver tumors with the same detected fraction. */
+function writeCalibration(shareSeen: number): string {
+  const file = join(temporaryFolder(), 'calibration.json')
+  const tumor = { case: 'a', organ: 'liver', volumeMl: 1, shareSeen }
+  const content = { format: 'freetumor calibration', version: 1, segmentor: null, healthy: null }
+  writeFileSync(file, JSON.stringify({ ...content, realTumors: Array.from({ length: 9 }, () => tumor) }))
+  return file
+}
+
 /** A baseline of 6 steps that was saved after each and stopped after the fourth. */
 async function halfDone(
   change: Parameters<typeof memoryConfig>[2] = {},
@@ -202,6 +211,19 @@ describe('changed data', () => {
     }
     await expect(startTraining(config, altered, { resume: run }).result).rejects.toThrow(
       /2 cases are changed/,
+    )
+  })
+
+  it('are seen by the calibration of the quality policy, wherever its file lies', async () => {
+    const file = writeCalibration(0.4)
+    const quality = { policy: 'calibrated', calibration: file, attempts: 2 } as const
+    const { config, run } = await halfDone({ quality })
+    const moved = writeCalibration(0.4)
+    const elsewhere = over(config, { quality: { ...config.quality, calibration: moved } })
+    expect((await trained(elsewhere, { resume: run })).result.outcome).toBe('completed')
+    writeFileSync(moved, readFileSync(file, 'utf8').replace('0.4', '0.5'))
+    await expect(startTraining(elsewhere, memoryRuntime(), { resume: run }).result).rejects.toThrow(
+      /the calibration, or the weights or plug-ins/,
     )
   })
 

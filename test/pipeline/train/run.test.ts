@@ -65,8 +65,11 @@ describe('a training that continues', () => {
       return await runtime.lock(directory, work)
     }
     const waiting = { ...runtime, lock }
-    const options = { out, continue: true, lockWaitSeconds: 60 }
+    const reasons: string[] = []
+    const onLockWait = (reason: string): void => void reasons.push(reason)
+    const options = { out, continue: true, lockWaitSeconds: 60, onLockWait }
     expect(await startTraining(config, waiting, options).result).toMatchObject({ outcome: 'completed' })
+    expect(reasons).toEqual([`${out} is being trained by process 7 on host n1`])
     held = Number.POSITIVE_INFINITY
     const stop = new AbortController()
     const stopped = startTraining(config, waiting, { ...options, signal: stop.signal })

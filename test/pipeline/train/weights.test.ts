@@ -90,7 +90,7 @@ test('named sets of weights are inspected, and reach Python and the hash of the 
     ['b.pt', 'teacher'],
     ['g.pt', 'ema'],
   ])
-  const hashes = await Promise.all([plain, config].map((one) => hashInputs(one, [], found, null)))
+  const hashes = await Promise.all([plain, config].map((one) => hashInputs(one, [], found, null, null)))
   expect(hashes[0]!.data).not.toBe(hashes[1]!.data)
 })
 

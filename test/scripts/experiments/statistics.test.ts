@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { crossedBootstrap, differences, meanTable } from '../../../scripts/experiments/statistics.js'
+import {
+  crossedBootstrap,
+  differences,
+  meanTable,
+  tInterval,
+  tQuantile,
+} from '../../../scripts/experiments/statistics.js'
 
 const SEED = 1
 
@@ -51,5 +57,26 @@ describe('tables of seeds by cases', () => {
 
   it('are averaged over the numbers of labelled cases', () => {
     expect(meanTable([[[0.2, null]], [[0.4, 0.5]]])).toEqual([[expect.closeTo(0.3), null]])
+  })
+})
+
+describe('the t interval', () => {
+  // scipy.stats.t.ppf(0.975, freedom)
+  it.each([
+    [1, 12.706204736174694],
+    [2, 4.302652729749462],
+    [3, 3.1824463052837078],
+    [4, 2.7764451051977934],
+    [9, 2.262157162798205],
+    [29, 2.045229642132703],
+  ])('has the quantile of SciPy for %i degrees of freedom', (freedom, expected) => {
+    expect(tQuantile(0.975, freedom)).toBeCloseTo(expected, 9)
+  })
+
+  it('is mean and standard error times the quantile; one value has no end', () => {
+    const { mean, ci } = tInterval([1, 2, 3])
+    expect(mean).toBe(2)
+    expect(ci[1] - 2).toBeCloseTo(4.302652729749462 / Math.sqrt(3), 9)
+    expect(tInterval([0.5]).ci).toEqual([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY])
   })
 })

@@ -30,7 +30,7 @@ export interface PlannedTumor {
   textureStart: number[];
   /** Hand-crafted difference in [0.2, 0.7], used without a generator. */
   handcraftedDifference: number;
-  /** 0 for the step of the generator, 1 for the step of the discriminator. */
+  /** Synthesis training: 0 for the step of the generator, 1 for the step of the discriminator. Segmentation: the attempt. */
   draw: number;
 }
 
@@ -108,6 +108,8 @@ export interface Verdict {
   crop: number;
   accepted: boolean;
   reason: string;
+  /** The draw of this crop to paint and measure next, after a rejected one; absent: the crop stays unpainted. */
+  nextDraw?: number | undefined;
 }
 
 export interface StepVerdicts {
@@ -1189,7 +1191,7 @@ export const StepMeasures: MessageFns<StepMeasures> = {
 };
 
 function createBaseVerdict(): Verdict {
-  return { item: 0n, crop: 0, accepted: false, reason: "" };
+  return { item: 0n, crop: 0, accepted: false, reason: "", nextDraw: undefined };
 }
 
 export const Verdict: MessageFns<Verdict> = {
@@ -1208,6 +1210,9 @@ export const Verdict: MessageFns<Verdict> = {
     }
     if (message.reason !== "") {
       writer.uint32(34).string(message.reason);
+    }
+    if (message.nextDraw !== undefined) {
+      writer.uint32(40).uint32(message.nextDraw);
     }
     return writer;
   },
@@ -1257,6 +1262,14 @@ export const Verdict: MessageFns<Verdict> = {
             message.reason = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.nextDraw = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1278,6 +1291,7 @@ export const Verdict: MessageFns<Verdict> = {
     message.crop = object.crop ?? 0;
     message.accepted = object.accepted ?? false;
     message.reason = object.reason ?? "";
+    message.nextDraw = object.nextDraw ?? undefined;
     return message;
   },
 };

@@ -124,16 +124,18 @@ class StepMeasures(_message.Message):
     def __init__(self, step: _Optional[int] = ..., crops: _Optional[_Iterable[_Union[CropMeasures, _Mapping]]] = ..., wants_verdicts: bool = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("item", "crop", "accepted", "reason")
+    __slots__ = ("item", "crop", "accepted", "reason", "next_draw")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     CROP_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    NEXT_DRAW_FIELD_NUMBER: _ClassVar[int]
     item: int
     crop: int
     accepted: bool
     reason: str
-    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., accepted: bool = ..., reason: _Optional[str] = ...) -> None: ...
+    next_draw: int
+    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., accepted: bool = ..., reason: _Optional[str] = ..., next_draw: _Optional[int] = ...) -> None: ...
 
 class StepVerdicts(_message.Message):
     __slots__ = ("step", "verdicts")

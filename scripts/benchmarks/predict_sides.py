@@ -1,0 +1,142 @@
+"""Predict scans from file to file, by freetumor or by a plain MONAI script: `predict_sides.py ours|reference SETTINGS`.
+
+SETTINGS is a JSON object (see predict_scan.py). Both sides have the same network, threads, foreground crop, overlap and
+blending, and write masks on the grids of the scans by nearest neighbours. Prints a JSON list, one object a scan.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from freetumor_runtime.checkpoints.loading import load_segmentor
+from freetumor_runtime.models import convolution
+from freetumor_runtime.models.segmentor import build_segmentor, freeze
+
+CPU = torch.device("cpu")
+PLAIN = {
+    convolution.Conv3d: nn.Conv3d,
+    convolution.Upsampling3d: nn.ConvTranspose3d,
+    convolution.InstanceNorm3d: nn.InstanceNorm3d,
+    convolution.MaxPool3d: nn.MaxPool3d,
+}
+
+
+def main() -> None:
+    side, settings = sys.argv[1], json.loads(sys.argv[2])
+    torch.set_num_threads(settings["threads"])
+    network = network_of(settings)
+    results = []
+    for number, image in enumerate(settings.get("images") or [settings["image"]]):
+        started, processor = time.perf_counter(), time.process_time()
+        found = (ours if side == "ours" else reference)(network, settings, image, f"{side}-{number}")
+        taken = {"scanSeconds": time.perf_counter() - started, "scanProcessorSeconds": time.process_time() - processor}
+        results.append({**found, **taken})
+    print(json.dumps(results if "images" in settings else results[0]))
+
+
+def network_of(settings: dict) -> nn.Module:
+    if settings["checkpoint"]:
+        network = load_segmentor(settings["checkpoint"], settings["merging"], CPU).network
+    else:
+        torch.manual_seed(0)
+        kind, outputs, size = settings["network"], settings["outputs"], settings["featureSize"]
+        built = build_segmentor(kind, outputs=outputs, feature_size=size, levels=3, patch_merging="corrected")
+        network = freeze(built)
+    if settings["plainLayers"]:
+        for module in network.modules():
+            module.__class__ = PLAIN.get(type(module), type(module))
+    return network
+
+
+def ours(network: nn.Module, settings: dict, image: str, name: str) -> dict:
+    from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
+    from freetumor_runtime.config.common import SlidingWindowsSpec
+    from freetumor_runtime.inference.ensemble import predictor_of
+    from freetumor_runtime.jobs.predict import predict_case
+
+    case = PredictCase("scan", image, None, None, name)
+    spec = PredictSpec(
+        job="predict",
+        directory=settings["out"],
+        members=(PredictMember("", None, None),),
+        plugin=None,
+        device="cpu",
+        processesPerNode=1,
+        threadsPerProcess=settings["threads"],
+        precision="fp32",
+        windowHu=tuple(settings["windowHu"]),
+        spacingMm=tuple(settings["spacingMm"]),
+        patchVoxels=tuple(settings["patch"]),
+        windows=SlidingWindowsSpec(settings["overlap"], settings["blend"], settings["windowBatch"]),
+        windowChoice=settings["windows"],
+        mirrorAxes=(),
+        cropForeground=True,
+        padding="lowerEnd",
+        minForeground=0.0,
+        grid="original",
+        resampling="nearest",
+        dataType="uint8",
+        tumorOutputs=(),
+        organIds=(),
+        maskIds=tuple(settings["maskIds"]),
+        probabilities=(),
+        cases=(case,),
+    )
+    result = predict_case(spec, [predictor_of(network, (), "fp32")], CPU, case)
+    return {"file": str(Path(settings["out"]) / f"{name}.nii.gz"), **result}
+
+
+def reference(network: nn.Module, settings: dict, image: str, name: str) -> dict:
+    import nibabel
+    import numpy as np
+    from monai.data import MetaTensor
+    from monai.inferers import sliding_window_inference
+    from monai.transforms import (
+        Compose,
+        CropForegroundd,
+        EnsureChannelFirstd,
+        Invertd,
+        LoadImaged,
+        Orientationd,
+        ScaleIntensityRanged,
+        Spacingd,
+    )
+
+    low, high = settings["windowHu"]
+    prepare = Compose(
+        [
+            LoadImaged("image"),
+            EnsureChannelFirstd("image"),
+            Orientationd("image", axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S"))),
+            Spacingd("image", pixdim=settings["spacingMm"], mode="bilinear"),
+            ScaleIntensityRanged("image", a_min=low, a_max=high, b_min=0, b_max=1, clip=True),
+            CropForegroundd("image", source_key="image", allow_smaller=True),
+        ]
+    )
+    case = prepare({"image": image})
+    with torch.no_grad():
+        logits = sliding_window_inference(
+            case["image"].as_tensor()[None],
+            settings["patch"],
+            settings["windowBatch"],
+            network,
+            settings["overlap"],
+            mode=settings["blend"],
+        )[0]
+    labels = logits.argmax(0, keepdim=True)
+    del logits
+    ids = torch.tensor(settings["maskIds"], dtype=torch.uint8)
+    case["pred"] = MetaTensor(ids[labels], meta=case["image"].meta)
+    inverted = Invertd("pred", transform=prepare, orig_keys="image", nearest_interp=True, to_tensor=True)(case)
+    mask = inverted["pred"][0].numpy().astype(np.uint8)
+    path = Path(settings["out"]) / f"{name}.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(mask, nibabel.load(image).affine), path)
+    return {"file": str(path)}
+
+
+if __name__ == "__main__":
+    main()

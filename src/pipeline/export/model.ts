@@ -1,0 +1,64 @@
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { asRecord } from '../../foreign-text.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
+import { licencesOf } from '../checkpoint/licence.js'
+import type { StageContext } from '../context.js'
+import type { MergingOrder, WeightsLicence } from '../ports/checkpoint.js'
+import type { ExportedFiles, ModelFormat } from '../ports/export.js'
+import { writeWholeFolder } from './folder.js'
+
+export const MODEL_FORMATS: readonly ModelFormat[] = ['nnunet', 'safetensors']
+
+export interface ExportModelOptions {
+  readonly to: ModelFormat
+  /** Folder to write; new or empty. */
+  readonly out: string
+  /** Patch-merging order of a file that does not state it. */
+  readonly merging?: MergingOrder | undefined
+  /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
+  readonly weights?: string | undefined
+}
+
+export interface ModelExport extends Pick<ExportedFiles, 'kind' | 'tensors'> {
+  readonly to: ModelFormat
+  readonly out: string
+  /** The exported file, and its hash. */
+  readonly checkpoint: string
+  readonly sha256: string
+  /** Licences of weights of other projects that it holds or builds on. */
+  readonly licences: readonly WeightsLicence[]
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[]
+}
+
+/**
+ * Write the weights of a run or file in another format, into a folder that is complete or missing.
+ * @throws CheckpointError for a network that the format cannot hold; UsageError if the folder has content
+ */
+export async function exportModelOf(
+  path: string,
+  { to, out, merging, weights }: ExportModelOptions,
+  { runtime, signal, note }: Pick<StageContext, 'runtime' | 'signal' | 'note'>,
+): Promise<ModelExport> {
+  const checkpoint = await checkpointFile(path)
+  const target = resolve(out)
+  const facts = await runtime.inspect(checkpoint, { signal, weights })
+  const { sha256 } = facts
+  const licences = await licencesOf('segmentor', facts)
+  for (const { file, licence } of licences)
+    if (licence === null)
+      note(
+        `${file}: its licence is not stated; record it: freetumor checkpoint licence ${file} NAME`,
+        'warning',
+      )
+  const region = asRecord(facts.metadata)?.region ?? null
+  const about = { writer: 'freetumor', checkpointSha256: sha256, region, licences }
+  return await writeWholeFolder(target, async (folder) => {
+    const spec = { checkpoint, to, out: folder, about, merging: merging ?? null }
+    const { kind, tensors, files } = await runtime.exportWeights(spec, { signal, weights })
+    const listed = Object.entries(files).map(async ([name, hash]) => {
+      return { name, bytes: (await stat(join(folder, name))).size, sha256: hash }
+    })
+    return { to, out: target, checkpoint, sha256, kind, tensors, licences, files: await Promise.all(listed) }
+  })
+}

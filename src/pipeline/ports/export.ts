@@ -1,0 +1,24 @@
+import type { MergingOrder } from './checkpoint.js'
+
+/** Formats that weights are exported to. */
+export type ModelFormat = 'nnunet' | 'safetensors'
+
+/** An export of weights; mirrors the arguments of python_runtime/freetumor_runtime/checkpoints/export.py. */
+export interface ExportSpec {
+  readonly checkpoint: string
+  readonly to: ModelFormat
+  /** An empty folder. */
+  readonly out: string
+  /** Plain facts that the files state: origin and licences. */
+  readonly about: Readonly<Record<string, unknown>>
+  /** Patch-merging order of a file that does not state it. */
+  readonly merging: MergingOrder | null
+}
+
+export interface ExportedFiles {
+  /** Kind of the network; null if the file was only rewritten. */
+  readonly kind: string | null
+  readonly tensors: number
+  /** Name in the folder -> SHA-256. */
+  readonly files: Readonly<Record<string, string>>
+}
