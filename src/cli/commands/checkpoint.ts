@@ -145,7 +145,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
 /** `freetumor checkpoint licence FILE NAME` */
 function addLicence(checkpoint: Command, io: CliIo): void {
   withExample(checkpoint.command('licence'), 'freetumor checkpoint licence TGAN.pt CC-BY-NC-4.0')
-    .description('Record the licence of weights of another project, once for all commands')
+    .description('Write the licence of weights of another project, once for all commands')
     .argument('<file>', 'checkpoint (.pt, .pth or .safetensors), a run, or an nnU-Net model')
     .argument('<name>', 'name of the licence, such as CC-BY-NC-4.0')
     .addOption(outputOption())
