@@ -171,7 +171,15 @@ describe('src/', () => {
 
   test('resolves a whole configuration only where it is the one of a user', () => {
     // a stage that trains nothing takes sections of it: config/resolve-sections.ts
-    const places = ['config', 'pipeline/train', 'pipeline/submit', 'pipeline/flows', 'calls.ts', 'index.ts']
+    const places = [
+      'config',
+      'pipeline/train',
+      'pipeline/submit',
+      'pipeline/flows',
+      'mcp',
+      'calls.ts',
+      'index.ts',
+    ]
     const resolving = /^(?:import|export)\b[^'";]*\b(?:resolveConfig|defaultsFor)\b[^'";]*\bfrom\b/m
     const found = files.filter(({ text }) => resolving.test(text)).map(({ path }) => path)
     expect(found).toContain('index.ts')
@@ -186,6 +194,7 @@ describe('src/', () => {
       'pipeline/train',
       'pipeline/submit',
       'pipeline/flows',
+      'mcp',
       'calls.ts',
       'index.ts',
     ]

@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs'
-import { extname } from 'node:path'
+import { extname, join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { z } from 'zod'
+import { RECORD } from '../config/paths.js'
 import { UsageError } from '../errors.js'
 import { connectRun, evaluate, predict, type Run, train, writeReport } from '../index.js'
 import { writeWhole } from '../whole-file.js'
 import type { Places } from './places.js'
-import { path, type Tool, tool } from './tools.js'
+import { type Call, path, type Tool, tool } from './tools.js'
 
 const config = path('configuration (.yaml, .yml, .json), or the name of a shipped one')
 const folder = (what: string) => path(what)
@@ -16,10 +18,21 @@ const folder = (what: string) => path(what)
  * @param started receives the runs that this server has started
  */
 export function controlTools(places: Places, started: Set<Run>): Tool[] {
-  const begin = async (run: Run): Promise<object> => {
+  /** Return when the run has its directory, or throw why it ended before. */
+  const begin = async (run: Run, { signal }: Call): Promise<object> => {
     started.add(run)
-    // its end is in the files of the run
-    run.result.catch(() => {}).finally(() => started.delete(run))
+    // a later end is in the files of the run
+    const ended = run.result.then(
+      () => true,
+      () => true,
+    )
+    void ended.finally(() => started.delete(run))
+    const recorded = join(run.directory, RECORD)
+    while (!existsSync(recorded))
+      if (await Promise.race([ended, wait(100, false, { signal })])) {
+        await run.result
+        break
+      }
     return { directory: run.directory, status: run.status() }
   }
   return [
@@ -44,19 +57,19 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
     ),
     tool(
       'start_training',
-      'Start a training; return its run directory at once. It is saved and stopped when this server ends.',
+      'Start a training; return its run directory once data and weights are checked. It is saved and stopped when this server ends.',
       { config, out: folder('new run directory') },
-      async ({ config: file, out }) =>
-        begin(train(await places.config(file), { out: await places.path(out) })),
+      async ({ config: file, out }, call) =>
+        begin(train(await places.config(file), { out: await places.path(out) }), call),
       true,
     ),
     tool(
       'resume_training',
       'Resume a stopped or interrupted run from its newest checkpoint.',
       { run: folder('run directory') },
-      async ({ run }) => {
+      async ({ run }, call) => {
         const resume = await places.path(run)
-        return begin(train(await places.config(`${resume}/config.resolved.yaml`), { resume }))
+        return begin(train(await places.config(join(resume, RECORD)), { resume }), call)
       },
       true,
     ),

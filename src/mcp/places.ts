@@ -121,7 +121,10 @@ async function realTarget(path: string): Promise<string> {
 
 /** Return the key of a configuration that starts a program of its own; null if none does. */
 function programIn(config: RunConfig): string | null {
-  return config.runtime.python === null ? null : 'runtime.python'
+  const { baseline, generator } = config.networks
+  if (config.runtime.python !== null) return 'runtime.python'
+  if (baseline?.plugin) return 'networks.baseline.plugin'
+  return generator?.plugin ? 'networks.generator.plugin' : null
 }
 
 /** Return all texts within a value. */

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises'
 import { McpServer } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
+import { onAbort } from '../abort.js'
 import { UsageError } from '../errors.js'
 import type { Run } from '../index.js'
 import { cannotBeRead } from '../system-errors.js'
@@ -42,7 +43,7 @@ export async function serveMcp(settings: McpSettings, signal: AbortSignal): Prom
   const handle = serveStdio(() => serverWith(tools, settings.version))
   await new Promise<void>((resolve) => {
     process.stdin.once('end', resolve).once('close', resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
+    onAbort(signal, resolve)
   })
   await Promise.allSettled([...started].map((run) => run.stop('the server of the agent ended')))
   await Promise.allSettled([...started].map((run) => run.result))

@@ -18,7 +18,7 @@ import {
 import { overviewOfReviews, reviewFileAt } from '../pipeline/review-summary.js'
 import type { Places } from './places.js'
 
-/** How a call is stopped, and how it tells its progress. */
+/** Stop signal and progress of a call. */
 export interface Call {
   readonly signal: AbortSignal
   progress(done: number, total: number): void
@@ -27,7 +27,7 @@ export interface Call {
 /** A tool of the server. */
 export interface Tool<Input extends z.ZodObject = z.ZodObject> {
   readonly name: string
-  /** What the agent reads to choose the tool. */
+  /** Read by the agent to choose the tool. */
   readonly description: string
   /** Unknown keys are refused. */
   readonly input: Input

@@ -110,6 +110,12 @@ describe('configurations that an agent names', () => {
   it('name no program, also in a configuration that is trained first', async () => {
     const python = written('python.json', config({ runtime: { python: '/bin/sh' } }))
     await expect(call('plan_run', { config: python })).rejects.toThrow('runtime.python: names a program')
+    const plugin = { python: '/bin/sh', command: ['-c', 'id'] }
+    const plugged = written(
+      'plugged.json',
+      config({ job: 'segmentation', networks: { baseline: { trainFrom: 'x.json' }, generator: { plugin } } }),
+    )
+    await expect(call('plan_run', { config: plugged })).rejects.toThrow('generator.plugin: names a program')
     const networks = { baseline: { trainFrom: python }, generator: { trainFrom: python } }
     const chain = written('chain.json', config({ job: 'segmentation', networks }))
     await expect(call('check_config', { config: chain })).rejects.toThrow('runtime.python: names a program')
