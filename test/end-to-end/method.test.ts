@@ -172,7 +172,8 @@ describe('stopping', () => {
       }
     })()
     await expect(failure).rejects.toMatchObject({ code: 'runtime', exitCode: 5 })
-    expect(family.length).toBeGreaterThanOrEqual(2)
+    // a single rank has no torchrun above it
+    expect(family.length).toBeGreaterThanOrEqual(1)
     expect((await familyOf(training.id)).filter((pid) => family.includes(pid))).toEqual([])
     expect(JSON.parse(await readFile(join(folder, 'killed', 'exit.json'), 'utf8'))).toMatchObject({
       outcome: 'failed',

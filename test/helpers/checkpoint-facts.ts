@@ -41,7 +41,10 @@ export function generatorFacts(outputs: number, changes: Partial<NetworkFacts> =
   }
 }
 
-/** Facts of a file of others; nothing about it is assumed or missing unless `changes` say so. */
+/**
+ * Facts of a file that freetumor wrote; nothing about it is assumed or missing unless `changes` say so.
+ * `metadata: null` makes it a file of others.
+ */
 export function checkpointFacts(
   networks: readonly NetworkFacts[],
   changes: Partial<CheckpointFacts> = {},
@@ -59,7 +62,7 @@ export function checkpointFacts(
     skipped: [],
     epoch: null,
     training: {},
-    metadata: null,
+    metadata: {},
     tensors: { count: 0, values: 0, bytes: 0, dtypes: {}, shapes: {} },
     bytes: 0,
     sha256: '0'.repeat(64),

@@ -244,7 +244,9 @@ export const addPredictCommand: AddCommand = (program, io) => {
             : predictDicom(source, whole, seg, context, tools),
       )
       const { cases, failed } = prediction
-      const summary = `${counted(cases.length, 'mask')} in ${prediction.directory}, ${failed.length} failed`
+      // as the user wrote it; masks of DICOM series lie in a folder of OUT
+      const place = source === null ? options.out : prediction.directory
+      const summary = `${counted(cases.length, 'mask')} in ${place}, ${failed.length} failed`
       if (options.output !== 'ndjson')
         printResult(io, 'predict', options.output, prediction, () => [
           summary,

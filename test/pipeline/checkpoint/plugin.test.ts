@@ -65,6 +65,7 @@ test('starts the plug-ins of a training once, and notes their licences', async (
     baseline: null,
     generator: null,
     plugins: { baseline: FACTS, generator: FACTS },
+    licences: [],
   })
   expect(started.map((spec) => spec.command)).toEqual([['python3', 'a.py'], command])
   expect(notes).toEqual([

@@ -231,7 +231,7 @@ describe('changed data', () => {
     const { config, run, folder } = await halfDone()
     writeFileSync(join(folder, 'baseline.pt'), 'other weights')
     await expect(startTraining(config, memoryRuntime(), { resume: run }).result).rejects.toThrow(
-      /the weights that the run builds on/,
+      /the weights or plug-ins that the run builds on/,
     )
   })
 })

@@ -68,6 +68,7 @@ test('named weights are inspected, and their paths are passed to the run', async
   expect(await weights(run(folder, 'b.pt', 'g.pt'))).toEqual({
     baseline: join(folder, 'b.pt'),
     generator: join(folder, 'g.pt'),
+    licences: [],
   })
   expect(notes).toEqual([])
 })
