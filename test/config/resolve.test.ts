@@ -73,7 +73,10 @@ describe('resolveConfig', () => {
       { ...minimal, training: { target: 'covid' } },
       'training.target: no target of the abdomen (found covid)',
     ],
-    [{ ...minimal, job: 'segmentation' }, 'networks.baseline: no weights (expected checkpoint or trainFrom)'],
+    [
+      { ...minimal, job: 'segmentation' },
+      'networks.baseline: no weights (expected checkpoint, trainFrom or plugin)',
+    ],
     ['text', 'no configuration (expected a mapping of keys)'],
   ])('refuses %j with the reason', (input, message) => {
     expect(() => resolveConfig(input, 'file.yaml')).toThrow(ConfigError)

@@ -49,11 +49,14 @@ def pair(kind, deep_supervision=False):
     return ours, theirs
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("kind", NNUNET_KINDS)
 def test_the_outputs_are_those_of_the_package_and_each_weight_has_one_key(kind):
     ours, theirs = pair(kind)
-    assert torch.equal(ours(IMAGE), theirs(IMAGE))
+    wanted = theirs(IMAGE)
+    assert torch.equal(ours(IMAGE), wanted)
+    with torch.no_grad():
+        # without gradients other CPU kernels are used, which sum in another order
+        torch.testing.assert_close(ours(IMAGE), wanted, rtol=1e-4, atol=1e-5)
     assert sum(value.numel() for value in ours.state_dict().values()) == sum(one.numel() for one in theirs.parameters())
 
 

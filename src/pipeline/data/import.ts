@@ -66,7 +66,7 @@ export async function importData(options: ImportDataOptions): Promise<DataImport
   } = options
   if (lists === undefined && options.config === undefined)
     throw new UsageError('data import: nothing to read (expected data sets or --config)', {
-      hint: 'pass the path of a data set, or --config with a configuration',
+      hint: 'pass --lists with data sets, or --config with a configuration',
     })
   const onConfigNote = (text: string): void => onNote?.(text, 'info')
   const config =
