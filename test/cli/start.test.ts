@@ -10,7 +10,7 @@ const withDescriptors = (count: number, argv: string) =>
   })
 
 it('reports in one sentence that too few file descriptors are left to load the program', () => {
-  const { status, stdout, stderr } = withDescriptors(40, '--version')
+  const { status, stdout, stderr } = withDescriptors(40, 'predict --help')
   expect({ status, stdout }).toEqual({ status: 4, stdout: '' })
   expect(stderr).toMatch(
     /^error: .*cannot be opened \(this process has too many open files, EMFILE\)\nhint: raise the limit: `ulimit -n 4096`\n$/,

@@ -7,8 +7,7 @@ import { type AddCommand, withExample } from '../program.js'
 export const addCompletionCommand: AddCommand = (program, io) => {
   withExample(
     program.command('completion'),
-    'source <(freetumor completion bash)',
-    'source <(freetumor completion zsh)',
+    'freetumor completion bash > ~/.local/share/bash-completion/completions/freetumor',
     'freetumor completion fish | source',
   )
     .description('Print a script that completes commands and options in a shell')

@@ -19,7 +19,7 @@ test.each([
   [['--region', 'chest', '--organ-ids', 'lunge'], /did you mean lung\?/],
   [
     ['--profile', 'lesion'],
-    /predict: --profile: wrong value \(expected one of voco, freetumor, difftumor, leaderboard, found lesion\)/,
+    /predict: --profile: wrong value \(expected one of voco, freetumor, difftumor, leaderboard, nnunet, found lesion\)/,
   ],
   [['--config', 'nowhere.yaml'], /nowhere\.yaml/],
 ])('predict refuses %j before anything starts', async (flags, message) => {
