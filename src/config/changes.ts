@@ -92,7 +92,7 @@ export function configChanges(before: RunConfig, after: RunConfig): ConfigChange
 }
 
 /** Return the SHA-256 of the keys that decide a training. */
-export function decidingHash(config: RunConfig): string {
+export function decidingHash(config: object): string {
   const deciding = [...leaves(config)].filter(([key]) => !isOf(key, FREE) && !isOf(key, ROUNDING))
   deciding.sort(([a], [b]) => (a < b ? -1 : 1))
   return createHash('sha256').update(JSON.stringify(deciding)).digest('hex')

@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { type Change, configChanges, decidingHash, isOfRanks } from '../../config/changes.js'
 import { loadConfig, recordConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
+import { parseYaml } from '../../config/yaml.js'
 import { CheckpointError, ConfigError, DataError, UsageError } from '../../errors.js'
-import { readForeignJson } from '../../foreign-text.js'
+import { asRecord, readForeignJson, readForeignText } from '../../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import { filesOfWeights } from '../checkpoint/checkpoint-file.js'
@@ -132,6 +133,12 @@ export async function compareData(
   })
 }
 
+/** Return whether a record, which may lack keys of this version, is the configuration of a checkpoint. */
+async function isRecordOf(record: string, { config }: Pick<InputHashes, 'config'>): Promise<boolean> {
+  const written = asRecord(parseYaml(await readForeignText(record), record))
+  return written !== undefined && decidingHash(written) === config
+}
+
 async function compareConfig(
   run: string,
   checkpoint: Checkpoint,
@@ -139,12 +146,13 @@ async function compareConfig(
   acceptChanges: boolean,
 ): Promise<Note[]> {
   const { madeBy } = checkpoint.manifest
-  const { deciding, rounding, free } = configChanges(
-    await loadConfig(join(run, 'config.resolved.yaml')),
-    config,
-  )
+  const record = join(run, 'config.resolved.yaml')
+  const { deciding, rounding, free } = configChanges(await loadConfig(record), config)
   const notes: Note[] = []
-  if (madeBy.config !== decidingHash(config)) {
+  if (
+    madeBy.config !== decidingHash(config) &&
+    !(deciding.length === 0 && (await isRecordOf(record, madeBy)))
+  ) {
     // no key differs: an earlier part accepted changes that were made after this older checkpoint
     const keys = deciding.length > 0 ? describe(deciding) : 'changes that a later part of the run accepted'
     if (!acceptChanges)

@@ -1,6 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { stringify } from 'yaml'
+import { decidingHash } from '../../../src/config/changes.js'
 import { resolveConfig } from '../../../src/config/resolve.js'
 import type { ConfigInput, RunConfig } from '../../../src/config/schema.js'
 import { startTraining } from '../../../src/pipeline/train/run.js'
@@ -157,6 +159,20 @@ describe('a changed configuration', () => {
     expect(readFileSync(join(run, 'config.resolved.yaml'), 'utf8')).toContain('shareSeenThreshold: 0.9')
     const again = await trained(other, { resume: run })
     expect(notesOf(again.events, 'warning')).toEqual([])
+  })
+
+  it('by keys that a newer version has added needs no acceptance', async () => {
+    const { config, run } = await halfDone()
+    const record = join(run, 'config.resolved.yaml')
+    const { attempts: _, ...quality } = config.quality
+    const earlier = { ...config, quality }
+    writeFileSync(record, stringify(earlier))
+    const manifest = join(run, 'checkpoints', checkpointsOf(run).at(-1)!, 'manifest.json')
+    const written = JSON.parse(readFileSync(manifest, 'utf8'))
+    written.madeBy.config = decidingHash(earlier)
+    writeFileSync(manifest, JSON.stringify(written))
+    const { events } = await trained(config, { resume: run })
+    expect(notesOf(events, 'warning')).toEqual([])
   })
 
   it('that only extends the run is reported and needs no acceptance', async () => {
