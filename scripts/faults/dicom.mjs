@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Kill conversions of DICOM at random moments, start them again, and compare them with an uninterrupted one: no partial
- * file is ever visible under its name, no process remains, and the resumed folder equals the uninterrupted one to the byte.
+ * file is ever visible under its name, and the resumed folder equals the uninterrupted one to the byte.
  *
  *     npm run build && node scripts/faults/dicom.mjs [--copies 6] [--kills 10] [--seed 0]
  *
@@ -11,13 +11,12 @@ import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gunzipSync } from 'node:zlib'
+import { python, randomOf, root, runCampaign } from './campaign.mjs'
 import { runKilled } from './killed.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const { values } = parseArgs({
   options: {
     copies: { type: 'string', default: '6' },
@@ -25,19 +24,11 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '0' },
   },
 })
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-dicom-'))
 const [source, out] = [join(folder, 'in'), join(folder, 'out')]
-try {
-  const report = await campaign()
-  console.log(JSON.stringify(report, null, 2))
-  process.exitCode = report.held ? 0 : 1
-} finally {
-  rmSync(folder, { recursive: true, force: true })
-}
+await runCampaign(folder, campaign)
 
 async function campaign() {
   makeInputs()
@@ -68,7 +59,6 @@ async function campaign() {
 }
 
 function makeInputs() {
-  const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
   const options = { cwd: join(root, 'python_runtime') }
   execFileSync(python, ['-m', 'tests.dicom.made_series', source, 'many', values.copies], options)
 }

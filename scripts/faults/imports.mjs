@@ -12,14 +12,13 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readNifti } from '../../dist/volume/nifti.js'
 import { writeNifti } from '../../dist/volume/nifti-write.js'
+import { cli, randomOf, runCampaign } from './campaign.mjs'
 import { runKilled } from './killed.mjs'
 
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../../dist/cli/main.js')
 const { values } = parseArgs({
   options: {
     cases: { type: 'string', default: '12' },
@@ -27,21 +26,13 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '0' },
   },
 })
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-imports-'))
 const place = join(folder, 'out')
 const manifest = join(place, 'm.json')
 const labels = join(place, 'm-labels')
-try {
-  const report = await campaign()
-  console.log(JSON.stringify(report, null, 2))
-  process.exitCode = report.held ? 0 : 1
-} finally {
-  rmSync(folder, { recursive: true, force: true })
-}
+await runCampaign(folder, campaign)
 
 async function campaign() {
   await prepareInputs()

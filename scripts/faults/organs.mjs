@@ -9,15 +9,13 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { cli, python, randomOf, runCampaign } from './campaign.mjs'
 import { runKilled } from './killed.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const cli = join(root, 'dist/cli/main.js')
 const { values } = parseArgs({
   options: {
     cases: { type: 'string', default: '1000' },
@@ -27,9 +25,7 @@ const { values } = parseArgs({
   },
 })
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-organs-'))
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 /** Label the voxels of 40 to 400 HU as liver: a shell of noise, with holes to fill. */
 const TOOL = `
@@ -45,13 +41,7 @@ with gzip.open(sys.argv[2], "wb", 1) as file:
     file.write(bytes(content[:352]) + bytes(40 < value < 400 for value in values))
 `
 
-try {
-  const report = await campaign()
-  console.log(JSON.stringify(report, null, 2))
-  process.exitCode = report.held ? 0 : 1
-} finally {
-  rmSync(folder, { recursive: true, force: true })
-}
+await runCampaign(folder, campaign)
 
 async function campaign() {
   const tool = prepareInputs()
@@ -107,7 +97,6 @@ function prepareInputs() {
 }
 
 function organs(tool, out, kill) {
-  const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
   const command = `${python} -I -S ${tool} {image} {output}`
   const argv = [cli, 'organs', '--images', join(folder, 'scans'), '--out', out, '--workers', values.workers]
   return runKilled([...argv, '--with', 'command', command], { output: 'stderr', kill })

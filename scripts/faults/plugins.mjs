@@ -9,16 +9,13 @@
  * Uses phantoms. Prints JSON; exit code 1 when something was lost.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { cli, python, root, runCampaign } from './campaign.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const cli = join(root, 'dist/cli/main.js')
-const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
 const program = join(root, 'python_runtime/tests/plugins/hostile.py')
 const { values } = parseArgs({
   options: { modes: { type: 'string' }, seed: { type: 'string', default: '0' } },
@@ -44,13 +41,7 @@ print(json.dumps(MODES))
 `
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-plugins-'))
-try {
-  const report = await campaign()
-  console.log(JSON.stringify(report, null, 2))
-  process.exitCode = report.held ? 0 : 1
-} finally {
-  rmSync(folder, { recursive: true, force: true })
-}
+await runCampaign(folder, campaign)
 
 async function campaign() {
   const phantom = [

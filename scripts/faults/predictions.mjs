@@ -9,11 +9,11 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { cli, python, randomOf, root } from './campaign.mjs'
+import { cli, python, randomOf, root, runCampaign } from './campaign.mjs'
 import { runKilled } from './killed.mjs'
 
 const { values } = parseArgs({
@@ -27,13 +27,7 @@ const { values } = parseArgs({
 const random = randomOf(values.seed)
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-predictions-'))
-try {
-  const report = await campaign()
-  console.log(JSON.stringify(report, null, 2))
-  process.exitCode = report.held ? 0 : 1
-} finally {
-  rmSync(folder, { recursive: true, force: true })
-}
+await runCampaign(folder, campaign)
 
 async function campaign() {
   prepareInputs()

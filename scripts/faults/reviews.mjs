@@ -9,21 +9,19 @@
  * Prints JSON; exit code 1 when a decision was lost.
  */
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { readReviews } from '../../dist/quality/reviews.js'
+import { randomOf } from './campaign.mjs'
 
 const writer = join(dirname(fileURLToPath(import.meta.url)), '../../test/quality/append-reviews.mjs')
 const { values } = parseArgs({
   options: { kills: { type: 'string', default: '50' }, seed: { type: 'string', default: '0' } },
 })
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-reviews-'))
 const file = join(folder, 'reviews.jsonl')

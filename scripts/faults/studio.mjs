@@ -12,20 +12,17 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { readReviews } from '../../dist/quality/reviews.js'
+import { cli, randomOf } from './campaign.mjs'
 
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../../dist/cli/main.js')
 const { values } = parseArgs({
   options: { kills: { type: 'string', default: '50' }, seed: { type: 'string', default: '0' } },
 })
 const TUMORS = 500
-let drawn = 0
-const random = () =>
-  createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
+const random = randomOf(values.seed)
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-studio-'))
 const file = join(folder, 'reviews.jsonl')
