@@ -5,10 +5,10 @@
 import { access, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { FreetumorError } from 'freetumor'
 import { readNifti } from '../../dist/volume/nifti.js'
-import { type CellResult, readJson, runCell, Stopped } from './cell.js'
+import { type CellResult, readJson, runCell } from './cell.js'
 import { checkGenerator } from './checks.js'
+import { refuseAnotherPlan, runMain, Usage, wholeNumbers } from './command-line.js'
 import { CpuClock } from './cpu-clock.js'
 import { compareArms, conclude, judgedOf } from './judgement.js'
 import { writePage } from './page.js'
@@ -166,23 +166,7 @@ function planOf(values: {
 }
 
 function numbers(flag: string, text: string | undefined, count?: number): number[] | null {
-  if (text === undefined) return null
-  const found = text.split(',').map(Number)
-  if (
-    found.some((value) => !Number.isInteger(value) || value < 0) ||
-    (count ?? found.length) !== found.length
-  )
-    throw new Usage(`--${flag}: whole numbers separated by commas were expected, got ${text}`)
-  return found
-}
-
-/** Check that a folder holds one experiment: figures of two plans must not appear in one table. */
-async function refuseAnotherPlan(out: string, plan: Plan): Promise<void> {
-  const file = join(out, 'plan.json')
-  const before = await readJson<Plan>(file)
-  if (before !== null && JSON.stringify(before) !== JSON.stringify(plan))
-    throw new Usage(`${out} holds an experiment of another plan (plan.json); choose another --out`)
-  await writeFile(file, `${JSON.stringify(plan)}\n`)
+  return text === undefined ? null : wholeNumbers(flag, text, count)
 }
 
 async function realData(path: string | undefined, say: (text: string) => void): Promise<string | null> {
@@ -196,17 +180,4 @@ async function realData(path: string | undefined, say: (text: string) => void): 
   return null
 }
 
-class Usage extends Error {}
-
-try {
-  await main()
-} catch (error) {
-  if (error instanceof Stopped || (error as Error).name === 'AbortError') {
-    process.stderr.write(`stopped: the same command resumes (${(error as Error).message})\n`)
-    process.exit(75)
-  }
-  const usage = error instanceof Usage || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  if (!(usage || error instanceof FreetumorError)) throw error
-  process.stderr.write(`error: ${(error as Error).message}\n`)
-  process.exit(usage ? 2 : 1)
-}
+await runMain(main)

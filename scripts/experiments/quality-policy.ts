@@ -5,8 +5,8 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { FreetumorError } from 'freetumor'
-import { type CellContext, readJson, Stopped } from './cell.js'
+import { type CellContext, readJson } from './cell.js'
+import { refuseAnotherPlan, runMain, Usage, wholeNumbers } from './command-line.js'
 import { CpuClock } from './cpu-clock.js'
 import { type Cell, cellName } from './plan.js'
 import { type PolicyCell, runPolicyCell } from './policy-cell.js'
@@ -43,8 +43,8 @@ async function main(): Promise<void> {
   })
   const [command] = positionals
   if (values.help || command === undefined) return void process.stdout.write(HELP)
-  const seeds = values.seeds === undefined ? undefined : wholeNumbers('seeds', values.seeds, 1)[0]!
-  const test = values.test === undefined ? undefined : wholeNumbers('test', values.test, 2)
+  const seeds = values.seeds === undefined ? undefined : wholeNumbers('seeds', values.seeds, 1, 1)[0]!
+  const test = values.test === undefined ? undefined : wholeNumbers('test', values.test, 2, 1)
   const wanted: PolicyPlan = {
     ...POLICY_PLAN,
     numSeeds: seeds ?? POLICY_PLAN.numSeeds,
@@ -53,7 +53,9 @@ async function main(): Promise<void> {
   switch (command) {
     case 'pilot': {
       const labelled =
-        values.labelled === undefined ? wanted.labelled : wholeNumbers('labelled', values.labelled)
+        values.labelled === undefined
+          ? wanted.labelled
+          : wholeNumbers('labelled', values.labelled, undefined, 1)
       const plan: PolicyPlan = { ...wanted, labelled, arms: ['trainedUnjudged', 'calibrated'] }
       if (plan.numSeeds > PILOT_SEEDS.length)
         throw new Usage(`--seeds: at most ${PILOT_SEEDS.length} in a pilot`)
@@ -148,36 +150,4 @@ async function writePower(out: string, plan: PolicyPlan, cells: readonly PolicyC
   return file
 }
 
-function wholeNumbers(flag: string, text: string, count?: number): number[] {
-  const found = text.split(',').map(Number)
-  if (
-    found.some((value) => !(Number.isInteger(value) && value > 0)) ||
-    (count ?? found.length) !== found.length
-  )
-    throw new Usage(`--${flag}: wrong value (expected ${count ?? 'several'} whole numbers, found ${text})`)
-  return found
-}
-
-/** Check that a folder holds one experiment: figures of two plans must not appear in one table. */
-async function refuseAnotherPlan(out: string, plan: unknown): Promise<void> {
-  const file = join(out, 'plan.json')
-  const before = await readJson(file)
-  if (before !== null && JSON.stringify(before) !== JSON.stringify(plan))
-    throw new Usage(`${out}: holds an experiment of another plan (choose another --out)`)
-  await writeFile(file, `${JSON.stringify(plan)}\n`)
-}
-
-class Usage extends Error {}
-
-try {
-  await main()
-} catch (error) {
-  if (error instanceof Stopped || (error as Error).name === 'AbortError') {
-    process.stderr.write(`stopped: the same command resumes (${(error as Error).message})\n`)
-    process.exit(75)
-  }
-  const usage = error instanceof Usage || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  if (!(usage || error instanceof FreetumorError)) throw error
-  process.stderr.write(`error: ${(error as Error).message}\n`)
-  process.exit(usage ? 2 : 1)
-}
+await runMain(main)
