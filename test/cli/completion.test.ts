@@ -46,14 +46,20 @@ describe('completion of bash', () => {
   })
 })
 
-it.each(SHELLS)('completion of %s is a valid script', (shell) => {
-  const script = completionScript(tree, shell)
-  expect(script).toContain('keep-rejected')
-  // zsh and fish are optional
-  const file = join(temporaryFolder(), 'completion')
-  writeFileSync(file, script)
-  if (installed(shell)) execFileSync(shell, ['-n', file])
-  else expect(shell).not.toBe('bash')
+for (const shell of SHELLS) {
+  const title = `completion of ${shell} is a script that ${shell} can read`
+  if (installed(shell))
+    it(title, () => {
+      const file = join(temporaryFolder(), 'completion')
+      writeFileSync(file, completionScript(tree, shell))
+      execFileSync(shell, ['-n', file])
+    })
+  else it.skip(`${title} (${shell} is not installed)`, () => {})
+}
+
+it.each(SHELLS)('completion of %s offers the options of all commands', (shell) => {
+  for (const option of ['keep-rejected', 'window-batch', 'allow-outside'])
+    expect(completionScript(tree, shell)).toContain(option)
 })
 
 it('completion of a shell that is not supported is refused', async () => {
