@@ -8,10 +8,7 @@ import { UsageError } from '../errors.js'
 import { connectRun, evaluate, predict, type Run, train, writeReport } from '../index.js'
 import { writeWhole } from '../whole-file.js'
 import type { Places } from './places.js'
-import { type Call, path, type Tool, tool } from './tools.js'
-
-const config = path('configuration (.yaml, .yml, .json), or the name of a shipped one')
-const folder = (what: string) => path(what)
+import { type Call, configFile, path, type Tool, tool } from './tools.js'
 
 /**
  * Return the tools that write files and control runs.
@@ -58,7 +55,7 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
     tool(
       'start_training',
       'Start a training; return its run directory once data and weights are checked. It is saved and stopped when this server ends.',
-      { config, out: folder('new run directory') },
+      { config: configFile, out: path('new run directory') },
       async ({ config: file, out }, call) =>
         begin(train(await places.config(file), { out: await places.path(out) }), call),
       true,
@@ -66,7 +63,7 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
     tool(
       'resume_training',
       'Resume a stopped or interrupted run from its newest checkpoint.',
-      { run: folder('run directory') },
+      { run: path('run directory') },
       async ({ run }, call) => {
         const resume = await places.path(run)
         return begin(train(await places.config(join(resume, RECORD)), { resume }), call)
@@ -77,7 +74,7 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
       'command_run',
       'Send a live command to a running training; return the step at which it took effect.',
       {
-        run: folder('run directory'),
+        run: path('run directory'),
         command: z.enum(['pause', 'unpause', 'checkpoint', 'stop', 'setLearningRate']),
         value: z.number().positive().optional().describe('the learning rate'),
       },
@@ -106,8 +103,8 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
       'Segment scans with a trained network; write one mask per scan.',
       {
         checkpoint: path('checkpoint file or run directory'),
-        images: folder('folder of scans'),
-        out: folder('folder for the masks'),
+        images: path('folder of scans'),
+        out: path('folder for the masks'),
       },
       async ({ checkpoint, images, out }, { signal, progress }) => {
         const [file, scans, masks] = await Promise.all([checkpoint, images, out].map(places.path))
@@ -127,9 +124,9 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
       'evaluate',
       'Compare masks with labels of the same names; write figures and report.html.',
       {
-        predictions: folder('folder of masks'),
-        labels: folder('folder of labels'),
-        out: folder('folder for the figures'),
+        predictions: path('folder of masks'),
+        labels: path('folder of labels'),
+        out: path('folder for the figures'),
         region: z.enum(['abdomen', 'chest']).default('abdomen'),
         profile: z.enum(['voco', 'freetumor', 'difftumor', 'lesion']).default('freetumor'),
       },
@@ -147,7 +144,7 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
     tool(
       'write_report',
       'Write report.html of a run, a demo, an evaluation or a synthetic data set again.',
-      { path: folder('folder') },
+      { path: path('folder') },
       async ({ path: named }) => ({ report: await writeReport(await places.path(named)) }),
       true,
     ),

@@ -59,7 +59,7 @@ const source = {
   map: z.string().max(1000).optional().describe('label ids: region, a preset, or source:target,...'),
   region: z.enum(['abdomen', 'chest']).optional(),
 }
-const configFile = path('configuration (.yaml, .yml, .json), or the name of a shipped one')
+export const configFile = path('configuration (.yaml, .yml, .json), or the name of a shipped one')
 const last = (most: number) => z.int().min(1).max(most).default(20)
 const runFolder = path('run directory')
 
