@@ -191,12 +191,16 @@ class Plugin:
 
     def _failed(self, process: PluginProcess, fault: Fault, limit: str) -> PluginError:
         """End the process; return the error, with how it ended and the last lines of its output."""
-        ended = process.how_ended() if isinstance(fault, Closed) else None
+        ended_itself = isinstance(fault, Closed)
+        ended = process.how_ended() if ended_itself else None
+        # what it prints when its connection is closed is no cause
+        lines = "" if ended_itself else process.last_lines()
         self._process = None
         process.close()
+        if ended_itself:
+            lines = process.last_lines()
         what = f"ended with {ended}" if ended is not None else str(fault)
         expected = f" (expected {limit})" if isinstance(fault, TooLate) else ""
-        lines = process.last_lines()
         self._faults += 1
         error = PluginError(f"{self.name}: {what}{expected}{f'; last output: {lines}' if lines else ''}", _HINT)
         self._last_fault = error

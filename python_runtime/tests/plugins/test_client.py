@@ -78,6 +78,14 @@ def test_logits_with_nan_are_refused(tmp_path):
         plugin.segment(IMAGE, SPACING, WINDOW)
 
 
+def test_the_error_lacks_what_the_plugin_prints_when_its_refused_answer_closes_the_connection(tmp_path):
+    # the plug-in fails to send the rest of its answer, and prints a traceback
+    with hostile("wrong dtype", tmp_path / "pids") as plugin, pytest.raises(PluginError) as raised:
+        plugin.synthesize(REQUEST)
+    assert "announced wrong arrays" in str(raised.value)
+    assert "Traceback" not in str(raised.value)
+
+
 def test_the_error_has_the_last_lines_of_the_output(tmp_path):
     with hostile("prints 100 MB", tmp_path / "pids", seconds=60) as plugin, pytest.raises(PluginError) as raised:
         plugin.synthesize(REQUEST)
