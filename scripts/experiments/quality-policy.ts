@@ -25,6 +25,7 @@ const HELP = `Does a calibrated quality policy cost Dice? Trains all arms on pha
   --out DIR            folder of all results (default .freetumor/quality-policy, with -pilot for a pilot)
   --plan FILE          the frozen plan (default scripts/experiments/quality-policy.plan.json)
   --seeds N            seeds of the pilot or of the frozen plan
+  --part I/N           only every Nth seed, beginning with the Ith, for N processes in one folder
   --labelled N,M,...   other numbers of labelled cases, for a pilot
   --test N,M           held-out cases with and without tumors, of a pilot or a frozen plan
 `
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
       out: { type: 'string' },
       plan: { type: 'string', default: 'scripts/experiments/quality-policy.plan.json' },
       seeds: { type: 'string' },
+      part: { type: 'string', default: '1/1' },
       labelled: { type: 'string' },
       test: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -50,6 +52,7 @@ async function main(): Promise<void> {
     numSeeds: seeds ?? POLICY_PLAN.numSeeds,
     ...(test ? { test: { sick: test[0]!, healthy: test[1]! } } : {}),
   }
+  const part = partOf(values.part)
   switch (command) {
     case 'pilot': {
       const labelled =
@@ -60,7 +63,7 @@ async function main(): Promise<void> {
       if (plan.numSeeds > PILOT_SEEDS.length)
         throw new Usage(`--seeds: at most ${PILOT_SEEDS.length} in a pilot`)
       const out = resolve(values.out ?? '.freetumor/quality-policy-pilot')
-      const cells = await runCells(out, plan, PILOT_SEEDS.slice(0, plan.numSeeds))
+      const cells = await runCells(out, plan, PILOT_SEEDS.slice(0, plan.numSeeds), part)
       process.stdout.write(`${await writePower(out, plan, cells)}\n`)
       return
     }
@@ -74,9 +77,8 @@ async function main(): Promise<void> {
         throw new Usage(error.message)
       })
       const out = resolve(values.out ?? '.freetumor/quality-policy')
-      const cells = await runCells(out, frozen.plan, frozen.seeds, command === 'page', (done) =>
-        writePolicyPage(out, frozen, done, concludePolicy(frozen.plan, done)),
-      )
+      if (command === 'run') await runCells(out, frozen.plan, frozen.seeds, part)
+      const cells = await completeCells(out, frozen.plan, frozen.seeds)
       process.stdout.write(
         `${await writePolicyPage(out, frozen, cells, concludePolicy(frozen.plan, cells))}\n`,
       )
@@ -87,32 +89,48 @@ async function main(): Promise<void> {
   }
 }
 
-/** Run all cells, seed after seed, so that whole seeds are there early. */
+/** One of several processes that share the seeds: the seeds whose place modulo `count` is `at`. */
+interface Part {
+  readonly at: number
+  readonly count: number
+}
+
+function partOf(text: string): Part {
+  const [at, count] = (/^([1-9]\d?)\/([1-9]\d?)$/.exec(text) ?? []).slice(1).map(Number)
+  if (at === undefined || count === undefined || at > count)
+    throw new Usage(`--part: wrong value (expected I/N with I <= N, such as 1/2, found ${text})`)
+  return { at: at - 1, count }
+}
+
+/** Run the cells of a part, seed after seed, so that whole seeds are there early. */
 async function runCells(
   out: string,
   plan: PolicyPlan,
   seeds: readonly number[],
-  onlyRead = false,
-  onCell: (cells: readonly PolicyCell[]) => Promise<unknown> = async () => {},
+  part: Part,
 ): Promise<PolicyCell[]> {
   await mkdir(out, { recursive: true })
   await refuseAnotherPlan(out, { ...plan, seeds })
-  const wanted: Cell[] = seeds.flatMap((seed) => plan.labelled.map((labelled) => ({ seed, labelled })))
   const cells: PolicyCell[] = []
-  if (onlyRead) {
-    for (const cell of wanted) {
-      const done = await readJson<PolicyCell>(join(out, 'cells', cellName(cell), 'cell.json'))
-      if (done) cells.push(done)
-    }
-    return cells
-  }
   const context = openContext()
-  for (const cell of wanted) {
-    cells.push(await runPolicyCell(out, cell, plan, context))
-    await onCell(cells)
-  }
+  const own = seeds.filter((_, place) => place % part.count === part.at)
+  for (const cell of cellsOf(plan, own)) cells.push(await runPolicyCell(out, cell, plan, context))
   context.clock.stop()
   return cells
+}
+
+/** Read the complete cells of all parts. */
+async function completeCells(out: string, plan: PolicyPlan, seeds: readonly number[]): Promise<PolicyCell[]> {
+  await mkdir(out, { recursive: true })
+  await refuseAnotherPlan(out, { ...plan, seeds })
+  const cells = await Promise.all(
+    cellsOf(plan, seeds).map((cell) => readJson<PolicyCell>(join(out, 'cells', cellName(cell), 'cell.json'))),
+  )
+  return cells.filter((cell) => cell !== null)
+}
+
+function cellsOf(plan: PolicyPlan, seeds: readonly number[]): Cell[] {
+  return seeds.flatMap((seed) => plan.labelled.map((labelled) => ({ seed, labelled })))
 }
 
 function openContext(): CellContext {
@@ -135,7 +153,7 @@ async function writePower(out: string, plan: PolicyPlan, cells: readonly PolicyC
     [24, 48, 100].map((cases) => powerOf(components, { seeds, cases, trainings, margin: plan.margin })),
   )
   const cpuSeconds = cells.flatMap((cell) => Object.values(cell.cpuSeconds)).reduce((sum, s) => sum + s, 0)
-  const cellsOf = cells.map(({ seed, labelled, arms, tumors, cpuSeconds: seconds }) => ({
+  const figures = cells.map(({ seed, labelled, arms, tumors, cpuSeconds: seconds }) => ({
     seed,
     labelled,
     dice: Object.fromEntries(Object.entries(arms).map(([arm, { test }]) => [arm, test])),
@@ -145,7 +163,7 @@ async function writePower(out: string, plan: PolicyPlan, cells: readonly PolicyC
   const file = join(out, 'power.json')
   await writeFile(
     file,
-    `${JSON.stringify({ plan, cpuSeconds, components, rows, cells: cellsOf }, null, 2)}\n`,
+    `${JSON.stringify({ plan, cpuSeconds, components, rows, cells: figures }, null, 2)}\n`,
   )
   return file
 }
