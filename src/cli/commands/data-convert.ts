@@ -113,10 +113,11 @@ function regionOfRules(rules: readonly NamedRule[]): Region | undefined {
   })
 }
 
-function textOf({ series, out, numCases, files, others }: DicomConversion): string[] {
+function textOf({ series, out, numCases, files, others, links }: DicomConversion): string[] {
   return [
     ...table(series),
     ...series.flatMap(segmentLines),
+    ...(links > 0 ? [`${counted(links, 'link')} to folders not followed`] : []),
     out === null
       ? `${series.length} series in ${counted(files, 'DICOM file')}; ${counted(others, 'other file')}; nothing was written`
       : `${counted(numCases, 'case')} in ${out}; report.csv has every series`,

@@ -6,6 +6,7 @@ import { packageRoot } from '../../runtime/python.js'
 import { controlledProcesses } from '../../runtime/run-service.js'
 import type { StudioSettings } from '../../studio/options.js'
 import { openStudio } from '../../studio/server.js'
+import { noteDicom } from '../dicom-arguments.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -54,6 +55,7 @@ export const addStudioCommand: AddCommand = (program, io) => {
         tls: await tlsOf(io.cwd, options),
         proxyOrigin: options.behindProxy === undefined ? undefined : originOf(options.behindProxy),
       })
+      for (const one of given) await noteDicom(one, io)
       printResult(io, 'studio', options.output, { url: studio.url }, () => [studio.url])
       io.note('open this URL in a browser; Ctrl-C ends the server')
       await stopped

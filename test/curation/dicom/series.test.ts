@@ -31,7 +31,7 @@ function ct(
     lossy: false,
     files: slices,
     state: [],
-    volume: { paths: [], shape: [512, 512, slices], spacingMm: spacing, lps, rescale: [1, 0], repeated: 0 },
+    volume: { paths: [], shape: [512, 512, slices], spacingMm: spacing, lps, rescale: [1, 0], frames: null, repeated: 0 },
     labels: null,
     refusal: null,
     ...changes,
