@@ -36,7 +36,7 @@ export const addDataConvert: AddCommand = (data, io) => {
     )
     .argument('<dir>', 'folder with DICOM files, also below it')
     .option('--out <dir>', 'Write imagesTr, labelsTr, dataset.json and report.csv here')
-    .option('--list', 'List the series and write nothing')
+    .option('--list', 'List the series and write no output')
     .option('--series <id...>', 'Convert these series, by number or UID (default: one CT of each study)')
     .option('--all', 'Convert every usable CT series')
     .option('--map <segment=label...>', 'Label ROIs and segments by name, #number or SCHEME:CODE')
