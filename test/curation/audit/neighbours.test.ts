@@ -5,8 +5,10 @@ import { phantomRandom } from '../../../src/phantom/random.js'
 import { candidatesOf, type DescribedScan } from '../../helpers/audit-candidates.js'
 
 const random = phantomRandom(7, 0)
-const word = () => Math.floor(random.uniform() * 2 ** 32)
-const hash = () => Math.floor(random.uniform() * 2 ** 53)
+// a draw has 24 random bits
+const bits = (count: number) => Math.floor(random.uniform() * 2 ** count)
+const word = () => bits(16) * 2 ** 16 + bits(16)
+const hash = () => bits(24) * 2 ** 24 + bits(24)
 
 function landmarks(count: number): Landmarks {
   return {
