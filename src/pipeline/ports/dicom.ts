@@ -42,8 +42,7 @@ export interface DicomConvertRequest {
   readonly jobs: readonly DicomJob[]
 }
 
-export interface DicomJob
-  extends Pick<ScannedVolume, 'paths' | 'shape' | 'lps' | 'rescale' | 'frames'> {
+export interface DicomJob extends Pick<ScannedVolume, 'paths' | 'shape' | 'lps' | 'rescale' | 'frames'> {
   /** Place of the job; the outcome repeats it. */
   readonly job: number
   /** NIfTI file to write; null: it exists. */

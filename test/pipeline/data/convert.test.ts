@@ -20,7 +20,15 @@ function series(uid: string, bytes = 1): ScannedSeries {
     ...{ uid, study: uid, frame: '', patient: uid, modality: 'CT', kind: 'image', seriesNumber: 1 },
     ...{ imageType: [], description: '', kernel: '', contrast: false, lossy: false, files: 1 },
     state: [[uid, bytes, 0]],
-    volume: { paths: [uid], shape: [2, 2, 2], spacingMm: [1, 1, 1], lps, rescale: [1, 0], frames: null, repeated: 0 },
+    volume: {
+      paths: [uid],
+      shape: [2, 2, 2],
+      spacingMm: [1, 1, 1],
+      lps,
+      rescale: [1, 0],
+      frames: null,
+      repeated: 0,
+    },
     labels: null,
     refusal: null,
   }
