@@ -139,9 +139,7 @@ def _refuse_frames(instances: Sequence[Instance]) -> None:
     if one.frame is None or one.frames != len(instances):
         raise Refused("enhanced-multi-frame", "its images have no positions, or another number than the file states")
     if one.transfer_syntax not in _FRAME_SYNTAXES:
-        raise Refused(
-            "transfer-syntax", f"compressed images of a multi-frame file are unsupported ({one.transfer_syntax})"
-        )
+        raise Refused("transfer-syntax", f"its compressed multi-frame images are unsupported ({one.transfer_syntax})")
 
 
 def _refuse_missing_tags(instances: Sequence[Instance]) -> None:
