@@ -175,7 +175,7 @@ export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
 export {
-  type FileState,
+  type ProvenanceState,
   type Verification,
   type VerifiedFile,
   type VerifyOptions,

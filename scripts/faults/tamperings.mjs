@@ -1,6 +1,14 @@
 // Tamperings with a signed synthetic data set, for scripts/faults/provenance.mjs and test/provenance/tamperings.test.ts.
 // Each changes one thing in a folder. `where` matches the reason that `freetumor verify` must give.
-import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 

@@ -11,7 +11,7 @@ export interface LicensedSource {
   readonly kind: 'hosts' | 'weights' | 'plug-in'
   /** Name of a data set, of a file, or of a plug-in. */
   readonly name: string
-  /** As its publisher or the user states it; null if nobody states one. */
+  /** As its publisher or the user states it; null if none is stated. */
   readonly licence: string | null
   /** SHA-256 of weights or of a program. */
   readonly sha256?: string | null | undefined

@@ -4,7 +4,7 @@ import type { NiftiFields } from '../volume/nifti-fields.js'
 import { writeWhole } from '../whole-file.js'
 import type { SigningKey } from './keys.js'
 import type { LicensedSource, ResultLicence } from './licence.js'
-import { HASH, KINDS, VERDICTS } from './mark.js'
+import { HASH, MARKED_KINDS, MARKED_VERDICTS } from './mark.js'
 
 export const PROVENANCE = 'provenance.json'
 export const FORMAT = 'freetumor provenance 1'
@@ -26,8 +26,8 @@ const tumor = z.strictObject({
 /** A file of the data set, on a line of its own. */
 export const fileSchema = z.strictObject({
   path,
-  kind: z.enum(KINDS),
-  verdict: z.enum(VERDICTS),
+  kind: z.enum(MARKED_KINDS),
+  verdict: z.enum(MARKED_VERDICTS),
   case: z.string().max(1000),
   variant: z.int().min(0),
   /** SHA-256 of the host CT's file. */

@@ -10,15 +10,15 @@ const MAX_BYTES = 4096
 const BOUNDS = { depth: 2, values: 40 }
 export const HASH = z.string().regex(/^[0-9a-f]{64}$/)
 
-export const KINDS = ['image', 'label', 'change', 'tumors'] as const
-export const VERDICTS = ['accepted', 'rejected'] as const
+export const MARKED_KINDS = ['image', 'label', 'change', 'tumors'] as const
+export const MARKED_VERDICTS = ['accepted', 'rejected'] as const
 
 const markSchema = z.strictObject({
   format: z.literal('freetumor mark 1'),
   synthetic: z.literal(true),
-  kind: z.enum(KINDS),
+  kind: z.enum(MARKED_KINDS),
   /** Verdict on the tumors in the scan. */
-  verdict: z.enum(VERDICTS),
+  verdict: z.enum(MARKED_VERDICTS),
   variant: z.int().min(0),
   /** SHA-256 of the host CT's file. */
   host: HASH,

@@ -13,19 +13,19 @@ import { hashFile, readScanFacts, type ScanFacts } from './scan-facts.js'
  * `authentic`: as a signed manifest of a trusted key states. `altered`: not as its manifest or its mark states.
  * `unsigned`: marked, but no signature of a trusted key covers it. `unmarked`: nothing states that it is synthetic.
  */
-export type FileState = 'authentic' | 'altered' | 'unsigned' | 'unmarked'
+export type ProvenanceState = 'authentic' | 'altered' | 'unsigned' | 'unmarked'
 
 export interface VerifiedFile {
   readonly path: string
-  readonly state: FileState
-  /** Where the file differs, or why it has this state. */
+  readonly state: ProvenanceState
+  /** Place of the difference, or reason for the state. */
   readonly reason: string
 }
 
 export interface Verification {
   /** Scans, documents and manifests. */
   readonly files: readonly VerifiedFile[]
-  readonly counts: Readonly<Record<FileState, number>>
+  readonly counts: Readonly<Record<ProvenanceState, number>>
 }
 
 export interface VerifyOptions {
@@ -55,7 +55,7 @@ export async function verifyScans(path: string, options: VerifyOptions = {}): Pr
   })
   const keys = await readKeyring(options.keys ?? keyFolder())
   const files: VerifiedFile[] = []
-  const counts: Record<FileState, number> = { authentic: 0, altered: 0, unsigned: 0, unmarked: 0 }
+  const counts: Record<ProvenanceState, number> = { authentic: 0, altered: 0, unsigned: 0, unmarked: 0 }
   const report = (file: VerifiedFile): void => {
     counts[file.state]++
     if (options.onFile) options.onFile(file)
@@ -94,7 +94,7 @@ interface Walk {
   readonly keys: readonly KeyRecord[]
   readonly report: (file: VerifiedFile) => void
   readonly signal: AbortSignal | undefined
-  /** What the caller named. */
+  /** Path that the caller named. */
   readonly root: string
 }
 
@@ -195,14 +195,9 @@ async function judge(path: string, set: DataSet | null): Promise<Omit<VerifiedFi
   if (own) {
     const other = sameBytes ?? (facts.voxels === own.file.voxels ? undefined : await entryOf(facts, manifest))
     const isOther = other !== undefined && other.number !== own.number
-    return covered(
-      manifest,
-      isOther ? [`file: replaced by ${other.file.path}`] : differences,
-      '',
-      'compression',
-    )
+    return covered(manifest, isOther ? [`file: replaced by ${other.file.path}`] : differences, '', true)
   }
-  if (set!.isMoved) return covered(manifest, differences, ` as ${entry.file.path}`, 'compression')
+  if (set!.isMoved) return covered(manifest, differences, ` as ${entry.file.path}`, true)
   return { state: 'altered', reason: `file: added, a copy of ${entry.file.path}` }
 }
 
@@ -215,13 +210,13 @@ async function entryOf(facts: ScanFacts, manifest: OpenedManifest): Promise<Numb
 function covered(
   manifest: OpenedManifest,
   differences: readonly string[],
-  place: string,
-  change = '',
+  place = '',
+  isOtherForm = false,
 ): Omit<VerifiedFile, 'path'> {
   if (differences.length > 0) return { state: 'altered', reason: differences.join('; ') }
   const { state, reason } = manifest
   if (state !== 'authentic') return { state, reason }
-  const note = change === '' ? '' : `; voxels, header and mark are equal, the ${change} differs`
+  const note = isOtherForm ? '; voxels, header and mark are equal, its form differs' : ''
   return { state, reason: `${reason}${place}${note}` }
 }
 
@@ -258,7 +253,7 @@ async function verifyDocuments({ manifest, damage, folder }: DataSet, { report }
       throw error
     })
     const differences = found === null ? ['file: missing'] : found.sha256 === sha256 ? [] : ['file: changed']
-    report({ path: join(folder, path), ...covered(manifest, differences, '') })
+    report({ path: join(folder, path), ...covered(manifest, differences) })
   }
 }
 

@@ -4,8 +4,13 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { markHash } from '../../src/provenance/compare.js'
 import { createKey, signingKey } from '../../src/provenance/keys.js'
-import { FORMAT, type ProvenanceFile, type ProvenanceHead, writeProvenance } from '../../src/provenance/manifest.js'
-import { DESCRIPTION, KINDS, type Mark } from '../../src/provenance/mark.js'
+import {
+  FORMAT,
+  type ProvenanceFile,
+  type ProvenanceHead,
+  writeProvenance,
+} from '../../src/provenance/manifest.js'
+import { DESCRIPTION, MARKED_KINDS, type Mark } from '../../src/provenance/mark.js'
 import { hashFile, readScanFacts } from '../../src/provenance/scan-facts.js'
 import { encodeNiftiHeader } from '../../src/volume/nifti-header.js'
 
@@ -30,7 +35,7 @@ export async function makeSignedSet(root: string, scans = 3): Promise<SignedSet>
   await createKey(set.keys)
   const files: ProvenanceFile[] = []
   for (let variant = 0; variant < scans; variant++)
-    for (const [at, kind] of KINDS.entries())
+    for (const [at, kind] of MARKED_KINDS.entries())
       files.push(await writeMarked(set.folder, kind, variant, voxels(variant * 4 + at)))
   const documents: ProvenanceHead['documents'][number][] = []
   for (const path of ['dataset.json', 'ledger.jsonl', 'synthesis.json']) {
@@ -56,7 +61,12 @@ export async function makeSignedSet(root: string, scans = 3): Promise<SignedSet>
     },
     documents,
   }
-  await writeProvenance(join(set.folder, 'provenance.json'), head, files, await signingKey(set.keys, set.folder))
+  await writeProvenance(
+    join(set.folder, 'provenance.json'),
+    head,
+    files,
+    await signingKey(set.keys, set.folder),
+  )
   return set
 }
 
@@ -80,10 +90,10 @@ async function writeMarked(
   }
   await writeFile(join(folder, path), scanBytes(data, JSON.stringify(mark)))
   const facts = await readScanFacts(join(folder, path))
+  const { sha256, bytes } = await hashFile(join(folder, path))
   return {
     ...{ path, kind, verdict: 'accepted', case: 'case', variant, host: mark.host, seed: 3, tumors: [] },
-    ...(await hashFile(join(folder, path))),
-    ...{ voxels: facts.voxels, header: facts.header, mark: markHash(facts.mark!) },
+    ...{ bytes, sha256, voxels: facts.voxels, header: facts.header, mark: markHash(facts.mark!) },
   }
 }
 

@@ -17,7 +17,7 @@ import {
   type ProvenanceHead,
   writeProvenance,
 } from '../../provenance/manifest.js'
-import { KINDS } from '../../provenance/mark.js'
+import { MARKED_KINDS } from '../../provenance/mark.js'
 import { hashFile, readScanFacts } from '../../provenance/scan-facts.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { ownVersion } from '../../training/run-version.js'
@@ -26,8 +26,7 @@ import type { EarlierWeights } from '../plan/spec.js'
 import { paintingHash } from './record.js'
 import type { SynthesisReviews } from './reviews.js'
 
-const STATEMENT =
-  'The scans listed here hold SYNTHETIC tumors, painted by freetumor into CT scans of real patients.'
+const STATEMENT = 'The scans listed here hold SYNTHETIC tumors, painted by freetumor into other CT scans.'
 const PARALLEL = 4
 
 /** Host CTs: listed ones, a path, or data sets of a configuration. */
@@ -83,7 +82,7 @@ export function refuseForbidden(sources: readonly LicensedSource[]): void {
   )
 }
 
-/** What the manifest of a synthetic data set states besides its files. */
+/** Facts in the manifest of a synthetic data set, in addition to its files. */
 export interface ProvenanceFacts {
   readonly sources: readonly LicensedSource[]
   readonly reviews: Pick<SynthesisReviews, 'sha256' | 'decisions'> | null
@@ -213,7 +212,7 @@ function wantedFiles(lines: readonly SynthesisLine[]): WantedFile[] {
   return [...scans].flatMap(([image, made]) => {
     const { case: caseId, variant, host, seed, sha256, rejectedFile } = made[0]!
     const folders = { image: 'imagesTr', label: 'labelsTr', change: 'changeTr', tumors: 'tumorsTr' }
-    return KINDS.map((kind): WantedFile => {
+    return MARKED_KINDS.map((kind): WantedFile => {
       const path = image.replace('imagesTr', folders[kind])
       return {
         path: kind === 'image' ? path : path.replace(/_0000\.nii\.gz$/, '.nii.gz'),
