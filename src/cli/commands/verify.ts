@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { EXIT } from '../../errors.js'
 import { counted, lineOfOutput } from '../../plain-text.js'
+import { keyFolder } from '../../provenance/keys.js'
 import { type Verification, type VerifiedFile, verifyScans } from '../../provenance/verify.js'
 import { type CliIo, type OutputFormat, paint, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -34,7 +35,8 @@ export const addVerifyCommand: AddCommand = (program, io) => {
               if (output === 'ndjson') printLine(io, 'verify', file)
               else if (file.state !== 'authentic') io.print(lineOfOutput(lineOf(io, file)))
             }
-      const found = await verifyScans(resolve(io.cwd, path), { manifest, onFile, signal: io.signal })
+      const keys = keyFolder(io.env)
+      const found = await verifyScans(resolve(io.cwd, path), { manifest, keys, onFile, signal: io.signal })
       if (output !== 'ndjson') printResult(io, 'verify', output, found, () => [summaryOf(found)])
       const { altered, unsigned, unmarked } = found.counts
       if (altered + unsigned + unmarked > 0) io.exitWith(EXIT.data)
