@@ -39,7 +39,7 @@ const COMMON = [
   'usable-processors.ts',
   'whole-file.ts',
 ]
-const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
+const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation', 'provenance'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report', 'cluster']
 
 /** Folders of pipeline/: a stage may import those before it. */
@@ -129,7 +129,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],
-  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'studio', 'mcp'],
+  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'provenance', 'studio', 'mcp'],
 }
 
 const roomOf = (path: string): string =>

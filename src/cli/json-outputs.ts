@@ -27,6 +27,8 @@ import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
 import type { ConfigCheck } from '../pipeline/train/check.js'
+import type { KeyRecord, KeyStatement } from '../provenance/keys.js'
+import type { Verification, VerifiedFile } from '../provenance/verify.js'
 import type { Converted, ProbeResult } from '../runtime/checkpoint.js'
 import type { DoctorReport } from '../runtime/doctor.js'
 import type { SetupResult } from '../runtime/setup.js'
@@ -69,6 +71,11 @@ export interface JsonOutputs {
   evaluate: Evaluation
   export: ModelExport | DatasetExport
   init: { readonly file: string }
+  'key create|rotate|revoke|show': KeyStatement & { readonly folder: string }
+  'key list': { readonly folder: string; readonly keys: readonly KeyRecord[] }
+  'key sign': { readonly manifest: string; readonly key: string; readonly files: number }
+  /** `signedBy`: the trusted key that it replaces, if one does. */
+  'key trust': { readonly key: KeyRecord; readonly signedBy: string | null }
   launch: LaunchResult
   merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
@@ -94,6 +101,7 @@ export interface JsonOutputs {
   sweep: Sweep
   synthesize: SynthesisWithSegs & Partial<DicomSynthesis>
   train: RunResult
+  verify: Verification
   'train --detach': { readonly directory: string; readonly pid: number }
 }
 
@@ -105,4 +113,5 @@ export interface JsonLines {
   'runs attach': RunEvent
   synthesize: SynthesisProgress
   train: RunEvent
+  verify: VerifiedFile
 }

@@ -302,6 +302,13 @@ export interface DataInput {
      */
     readonly labelMap?: { readonly [id: string]: number | 'ignore' } | string | null | undefined
     /**
+     * Licence of your copy of the data set; null is the registered one. `synthesize` refuses hosts whose licence forbids derivatives, and records the others.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly licence?: string | null | undefined
+    /**
      * Fold of the data set that is held out; null holds out the validation part of its list. Cases of this fold are validated and never trained on.
      *
      * - Default: null
