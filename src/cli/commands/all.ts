@@ -109,6 +109,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./reviews.js')).addReviewsCommand,
   },
   {
+    usage: 'readers',
+    description: 'Run a reader study: can people tell real tumors from synthetic ones?',
+    load: async () => (await import('./readers.js')).addReadersCommand,
+  },
+  {
     usage: 'predict [options]',
     description: 'Segment scans; a mask has the grid of its scan',
     load: async () => (await import('./predict.js')).addPredictCommand,
