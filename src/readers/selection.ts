@@ -66,9 +66,23 @@ export async function drawPairs<T extends Candidate>(
   const used = new Set<string>()
   const isFree = ({ patient, scans }: T): boolean =>
     !used.has(`patient ${patient}`) && !scans.some((scan) => used.has(`scan ${scan}`))
-  const take = async (from: T[], other: T | null): Promise<T | null> => {
-    for (let one = from.shift(); one !== undefined; one = from.shift())
-      if (isFree(one) && !(other !== null && overlap(one, other)) && (await isUsable(one))) return one
+  const isGood = async (one: T): Promise<boolean> => isFree(one) && (await isUsable(one))
+  /** Return the next pair of a stratum; null if it has none left. */
+  const next = async ({ real, synthetic }: Record<Side, T[]>): Promise<[T, T] | null> => {
+    for (let one = real.shift(); one !== undefined; one = real.shift()) {
+      if (synthetic.length === 0) return null
+      if (!(await isGood(one))) continue
+      // a synthetic case of the same patient stays for another real one
+      for (let at = 0; at < synthetic.length; ) {
+        const other = synthetic[at]!
+        if (overlap(one, other)) {
+          at++
+          continue
+        }
+        synthetic.splice(at, 1)
+        if (await isGood(other)) return [one, other]
+      }
+    }
     return null
   }
   const pairs: [T, T][] = []
@@ -77,13 +91,12 @@ export async function drawPairs<T extends Candidate>(
       if (pairs.length >= wanted) break
       while (ofOrgan.length > 0) {
         const entry = ofOrgan.shift()!
-        const real = await take(entry[1].real, null)
-        const synthetic = real === null ? null : await take(entry[1].synthetic, real)
+        const pair = await next(entry[1])
         // an exhausted stratum takes no further turn
-        if (real === null || synthetic === null) continue
-        for (const { patient, scans } of [real, synthetic])
+        if (pair === null) continue
+        for (const { patient, scans } of pair)
           for (const key of [`patient ${patient}`, ...scans.map((scan) => `scan ${scan}`)]) used.add(key)
-        pairs.push([real, synthetic])
+        pairs.push(pair)
         ofOrgan.push(entry)
         break
       }
