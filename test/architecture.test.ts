@@ -78,7 +78,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { uses: [], types: ['generated/config-input.ts'] },
   ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
-  // a study of people who tell real tumors from synthetic ones
+  // a study of people who distinguish real from synthetic tumors
   readers: { uses: ['volume', 'evaluation', 'simulation/random.ts'] },
   report: { uses: [], types: ['training/events.ts', 'quality', 'readers'] },
   phantom: { uses: ['volume'] },

@@ -67,7 +67,7 @@ await runCampaign(folder, async () => {
   }
 })
 
-/** Make a study whose synthetic side is changed; return the cues that the robot reader told. */
+/** Make a study whose synthetic side is changed; return the cues by which the robot reader separates the sides. */
 async function study(name, seed, change) {
   const place = join(folder, name)
   const random = openStream([Number(values.seed), 'cues', seed])
@@ -88,7 +88,7 @@ async function study(name, seed, change) {
     return []
   } catch (error) {
     if (error.facts?.robot === undefined) throw error
-    return error.facts.robot.told
+    return error.facts.robot.separating
   }
 }
 
@@ -184,7 +184,7 @@ function border(scan, width, hu) {
 function table(scan) {
   const data = scan.data.map((value, at) => {
     const [, y] = placeOf(at, scan.shape)
-    return y <= 2 ? 80 : y <= 7 ? -1000 : value
+    return y <= 5 ? 80 : y <= 11 ? -1000 : value
   })
   return { ...scan, data }
 }

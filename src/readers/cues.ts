@@ -148,7 +148,7 @@ function wholeVolume(voxels: Int16Array, hidden: Uint8Array, shape: Vec3, stride
 }
 
 /**
- * Return the fraction of rays from the back to the front that meet something, then at least 5 mm of air, then at least 30 mm of
+ * Return the fraction of rays from the back to the front with an object, then at least 5 mm of air, then at least 30 mm of
  * body: a table, a cushion or a tube lies behind the body.
  */
 function behindBody(

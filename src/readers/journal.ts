@@ -33,7 +33,7 @@ const lineSchema = z.discriminatedUnion('kind', [
 ])
 
 export type JournalLine = z.infer<typeof lineSchema>
-export type Answer = Extract<JournalLine, { kind: 'answer' }>
+export type ReaderAnswer = Extract<JournalLine, { kind: 'answer' }>
 
 export interface Journal {
   readonly lines: readonly JournalLine[]
@@ -100,7 +100,7 @@ export async function renameInJournal(file: string, reader: string, name: string
 }
 
 /** Return the answers, one for each place of a reader: the first one counts. */
-export function answersOf(lines: readonly JournalLine[]): Answer[] {
+export function answersOf(lines: readonly JournalLine[]): ReaderAnswer[] {
   const seen = new Set<string>()
   return lines.flatMap((line) => {
     const key = JSON.stringify([line.reader, line.position])

@@ -12,7 +12,7 @@ export interface Showing {
  * Return the order of the cases for one reader. Every case comes once; a repeated one comes again after half of all places.
  * The order depends on the seed and on the number of the reader only, so it knows nothing of the truth.
  */
-export function orderOf(
+export function readerOrder(
   { seed, cases, repeated }: Pick<Study, 'seed' | 'cases' | 'repeated'>,
   reader: number,
 ): readonly Showing[] {

@@ -2,7 +2,7 @@ import { openStream } from '../simulation/random.js'
 import { CUES, type CueName } from './cues.js'
 import type { RobotFinding, Side } from './study.js'
 
-/** What the robot reader sees of one case. */
+/** The cues of one case. */
 export interface RobotCase {
   readonly truth: Side
   /** Organ and group: sides are compared within it, because HU and noise differ between organs and scanners. */
@@ -14,8 +14,8 @@ const LEVEL = 0.01
 const PERMUTATIONS = 20_000
 
 /**
- * Test whether cues tell the sides apart. Each cue is ranked within its stratum. The sides are exchanged within strata, and the
- * difference of mean ranks is compared with the observed one (two-sided). A cue is told if its p is below 0.01 divided by the
+ * Test whether cues separate the sides. Each cue is ranked within its stratum. The sides are exchanged within strata, and the
+ * difference of mean ranks is compared with the observed one (two-sided). A cue separates them if its p is below 0.01 divided by the
  * number of cues.
  */
 export function robotFinding(cases: readonly RobotCase[], seed: number): RobotFinding {
@@ -38,7 +38,7 @@ export function robotFinding(cases: readonly RobotCase[], seed: number): RobotFi
   return {
     cues,
     threshold,
-    told: cues.filter(({ p }) => p < threshold).map(({ cue }) => cue),
+    separating: cues.filter(({ p }) => p < threshold).map(({ cue }) => cue),
     attainable: attainableP(strata),
   }
 }

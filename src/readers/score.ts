@@ -1,7 +1,7 @@
 import { type Agreement, cohensKappa, fleissKappa } from '../evaluation/agreement.js'
 import { estimateMean } from '../evaluation/bootstrap.js'
 import type { Vec3 } from '../volume/volume.js'
-import { type Answer, answersOf, type Journal } from './journal.js'
+import { answersOf, type Journal, type ReaderAnswer } from './journal.js'
 import { SIZE_NAMES } from './selection.js'
 import {
   binomialTest,
@@ -40,7 +40,7 @@ export interface ReaderScore {
   /** Fraction of the real cases that were called real. */
   readonly specificity: number | null
   readonly specificityCi: Interval | null
-  /** Of the answer with its confidence: -5 surely real to 5 surely synthetic. */
+  /** AUC of the answer with its confidence, from -5 (surely real) to 5 (surely synthetic). */
   readonly auc: number | null
   readonly aucCi: Interval | null
   /** Two-sided p of the exact binomial test against 50 %, and against the accuracy of the paper. */
@@ -102,7 +102,7 @@ export interface AllScore {
 }
 
 /** An answer with its truth. */
-export interface MarkedAnswer extends Answer {
+export interface MarkedAnswer extends ReaderAnswer {
   readonly of: CaseTruth
   readonly right: boolean
   /** Distance of the click from the tumor; 0 inside, null without a click. */
@@ -127,7 +127,7 @@ export function markedAnswers(
 }
 
 /** Compute all figures of a study. */
-export function scoreOf(
+export function studyScore(
   study: Study,
   readers: readonly Reader[],
   answers: readonly MarkedAnswer[],
@@ -214,7 +214,7 @@ function rateOf(count: number, of: number): Rate {
 }
 
 /** Return -5 for surely real to 5 for surely synthetic. */
-function ratingOf({ answer, confidence }: Answer): number {
+function ratingOf({ answer, confidence }: ReaderAnswer): number {
   return answer === 'synthetic' ? confidence : -confidence
 }
 

@@ -2,7 +2,7 @@ import { openStream } from '../simulation/random.js'
 import type { Side } from './study.js'
 
 /** A tumor that may become a case. */
-export interface Candidate {
+export interface CaseCandidate {
   readonly side: Side
   readonly organ: string
   /** Class of sizes; see `sizeClass`. */
@@ -15,7 +15,7 @@ export interface Candidate {
   readonly scans: readonly string[]
 }
 
-export interface Selection<T> {
+export interface DrawnPairs<T> {
   /** Pairs of a real and a synthetic case of one organ, size and group. */
   readonly pairs: readonly (readonly [real: T, synthetic: T])[]
   /** Number of pairs that could be made in all, at most `pairs`. */
@@ -43,12 +43,12 @@ export function sizeClass(diameterMm: number): string {
  * one organ, size class and group. No patient, scan or host CT appears twice, on either side.
  * @param isUsable asked once for a drawn candidate; false leaves it out
  */
-export async function drawPairs<T extends Candidate>(
+export async function drawPairs<T extends CaseCandidate>(
   candidates: readonly T[],
   wanted: number,
   seed: number,
   isUsable: (one: T) => Promise<boolean>,
-): Promise<Selection<T>> {
+): Promise<DrawnPairs<T>> {
   const random = openStream([seed, 'readers', 'selection'])
   const mixed = random.permutation(candidates.length).map((at) => candidates[at]!)
   const strata = new Map<string, Map<string, Record<Side, T[]>>>()
@@ -104,6 +104,6 @@ export async function drawPairs<T extends Candidate>(
   return { pairs, possible: pairs.length }
 }
 
-function overlap(a: Candidate, b: Candidate): boolean {
+function overlap(a: CaseCandidate, b: CaseCandidate): boolean {
   return a.patient === b.patient || a.scans.some((scan) => b.scans.includes(scan))
 }

@@ -7,7 +7,7 @@ import { readForeignJson } from '../foreign-text.js'
 import type { Vec3 } from '../volume/volume.js'
 import { writeWhole } from '../whole-file.js'
 
-/** Where a case comes from: the truth that readers are asked for. */
+/** The truth of a case. */
 export type Side = 'real' | 'synthetic'
 
 /** Names of the files of a study. Volumes are the only files whose bytes a reader receives. */
@@ -39,8 +39,8 @@ const robotSchema = z.strictObject({
   cues: z.array(cue),
   threshold: z
     .number()
-    .describe('a cue below this p tells the sides apart: 0.01 divided by the number of cues'),
-  told: z.array(z.string()).describe('cues that tell the sides apart'),
+    .describe('a cue below this p separates the sides: 0.01 divided by the number of cues'),
+  separating: z.array(z.string()).describe('cues that separate the sides'),
   attainable: z.number().describe('smallest p that this number of cases can give'),
 })
 
@@ -97,7 +97,7 @@ const readersSchema = z.strictObject({
 
 export type RobotFinding = z.infer<typeof robotSchema>
 export type CueFinding = z.infer<typeof cue>
-/** What the server knows of a study. It holds the truth of no case. */
+/** The part of a study that the server reads. It holds the truth of no case. */
 export type Study = z.infer<typeof studySchema>
 export type CaseTruth = z.infer<typeof caseTruth>
 export type Truth = z.infer<typeof truthSchema>

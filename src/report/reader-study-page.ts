@@ -160,7 +160,7 @@ function partTable(title: string, head: string, rows: readonly PartScore[]): str
   return `<section><h2>${title}</h2>${table(`Answers of complete readers by ${head}`, [head, 'right answers', 'accuracy', '95 % interval'], lines)}</section>`
 }
 
-function robot({ robot: { cues, threshold, told, attainable } }: StudyScore): string {
+function robot({ robot: { cues, threshold, separating, attainable } }: StudyScore): string {
   const rows = cues.map(({ cue, unit, real, synthetic, p }) => [
     cue,
     `${short(real)} ${unit}`,
@@ -170,9 +170,9 @@ function robot({ robot: { cues, threshold, told, attainable } }: StudyScore): st
   const power =
     attainable < threshold ? '' : ' So few cases cannot give such a p: the robot reader could refuse nothing.'
   const verdict =
-    told.length === 0
-      ? `No cue outside the tumors tells the sides apart (every p is at least ${value(threshold)}).${power}`
-      : `These cues tell the sides apart: ${told.join('; ')}.`
+    separating.length === 0
+      ? `No cue outside the tumors separates the sides (every p is at least ${value(threshold)}).${power}`
+      : `These cues separate the sides: ${separating.join('; ')}.`
   return `<section><h2>Robot reader</h2><p>${escapeHtml(verdict)}</p>${table(
     'Cues outside the tumors: medians of both sides',
     ['cue', 'real', 'synthetic', 'p'],

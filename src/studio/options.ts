@@ -1,6 +1,6 @@
 import type { ControlledProcesses } from '../pipeline/ports/runs.js'
 
-/** Where a server listens, and how browsers reach it. */
+/** Address of a server, and the way of browsers to it. */
 export interface StudioAddress {
   /** Default: any free port. */
   readonly port?: number | undefined

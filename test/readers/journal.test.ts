@@ -3,16 +3,16 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DataError } from '../../src/errors.js'
 import {
-  type Answer,
   answersOf,
   appendToJournal,
+  type ReaderAnswer,
   readJournal,
   renameInJournal,
 } from '../../src/readers/journal.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const newFile = (): string => join(temporaryFolder(), 'answers.jsonl')
-const answer = (change: Partial<Answer> = {}): Answer => ({
+const answer = (change: Partial<ReaderAnswer> = {}): ReaderAnswer => ({
   kind: 'answer',
   time: '2026-01-02T03:04:05.678Z',
   reader: 'R01',

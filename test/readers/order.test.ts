@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { orderOf } from '../../src/readers/order.js'
+import { readerOrder } from '../../src/readers/order.js'
 
 const study = { seed: 3, cases: 30, repeated: [2, 9, 17, 21] }
 
-describe('orderOf', () => {
+describe('readerOrder', () => {
   test('shows every case once, and the repeated ones again after half of the places', () => {
-    const order = orderOf(study, 1)
+    const order = readerOrder(study, 1)
     expect(order).toHaveLength(34)
     const firsts = order.filter(({ showing }) => showing === 1).map((one) => one.case)
     expect([...firsts].sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, at) => at + 1))
@@ -17,7 +17,8 @@ describe('orderOf', () => {
   })
 
   test('differs between readers and seeds, and is the same each time', () => {
-    const text = (seed: number, reader: number): string => JSON.stringify(orderOf({ ...study, seed }, reader))
+    const text = (seed: number, reader: number): string =>
+      JSON.stringify(readerOrder({ ...study, seed }, reader))
     expect(text(3, 1)).toBe(text(3, 1))
     expect(new Set([text(3, 1), text(3, 2), text(4, 1)]).size).toBe(3)
   })

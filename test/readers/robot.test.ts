@@ -36,8 +36,8 @@ describe('the robot reader', () => {
   })
 
   test('finds nothing where nothing differs', () => {
-    const { told, cues, threshold } = finding()
-    expect(told).toEqual([])
+    const { separating, cues, threshold } = finding()
+    expect(separating).toEqual([])
     expect(threshold).toBe(0.01 / Object.keys(CUES).length)
     for (const { p } of cues) expect(p).toBeGreaterThan(threshold)
   })
@@ -61,7 +61,7 @@ describe('the robot reader', () => {
     ],
   ])('names the planted cue %s', (cue, change) => {
     const planted = (voxels: Int16Array): void => voxels.set(voxels.map(change))
-    expect(finding(planted).told).toContain(cue)
+    expect(finding(planted).separating).toContain(cue)
   })
 
   test('states that so few cases cannot give a small p', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { type Candidate, drawPairs, sizeClass } from '../../src/readers/selection.js'
+import { type CaseCandidate, drawPairs, sizeClass } from '../../src/readers/selection.js'
 
-interface Named extends Candidate {
+interface Named extends CaseCandidate {
   readonly name: string
 }
 

@@ -110,7 +110,7 @@ export const COMMANDS: readonly ListedCommand[] = [
   },
   {
     usage: 'readers',
-    description: 'Run a reader study: can people tell real tumors from synthetic ones?',
+    description: 'Run a reader study: can people distinguish real from synthetic tumors?',
     load: async () => (await import('./readers.js')).addReadersCommand,
   },
   {

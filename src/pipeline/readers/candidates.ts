@@ -10,7 +10,7 @@ import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { innerExtent } from '../../readers/crop.js'
-import { type Candidate, sizeClass } from '../../readers/selection.js'
+import { type CaseCandidate, sizeClass } from '../../readers/selection.js'
 import type { Side } from '../../readers/study.js'
 import { findComponents } from '../../volume/components.js'
 import { alignTo, applyAffine, voxelVolumeMm3 } from '../../volume/geometry.js'
@@ -22,16 +22,16 @@ import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
 const LEAST_DIAMETER_MM = 4
 
 /** A tumor of a data set, with what is needed to crop it. */
-export interface StudyTumor extends Candidate {
+export interface StudyTumor extends CaseCandidate {
   readonly case: ManifestCase
   /** Numbers of the painted tumors of a synthetic scan; null without one. */
   readonly tumorsFile: string | null
   readonly organData: Organ
-  /** Of the synthetic tumor, its value in `tumorsFile`; else the number of its component. */
+  /** The value of a painted tumor in `tumorsFile`, or the number of a component. */
   readonly number: number
   readonly centreMm: Vec3
   readonly diameterMm: number
-  /** Where a crop can lie. */
+  /** Lowest and highest position of a crop, in mm. */
   readonly extent: readonly [Vec3, Vec3]
 }
 

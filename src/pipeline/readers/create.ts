@@ -48,7 +48,7 @@ export interface CreatedStudy {
 
 /**
  * Write a reader study: matched pairs of real and synthetic tumors, cropped and stored alike, and the truth in a file of its own.
- * @throws UsageError for wrong settings; DataError if there are too few pairs, or if the robot reader tells the sides apart
+ * @throws UsageError for wrong settings; DataError if there are too few pairs, or if the robot reader separates the sides
  */
 export async function createReaderStudy(settings: ReaderStudySettings): Promise<CreatedStudy> {
   const { cwd = process.cwd(), seed = 0, signal, onNote } = settings
@@ -91,10 +91,10 @@ export async function createReaderStudy(settings: ReaderStudySettings): Promise<
       })),
       seed,
     )
-    if (finding.told.length > 0) {
-      const [first] = finding.cues.filter(({ cue }) => finding.told.includes(cue))
+    if (finding.separating.length > 0) {
+      const [first] = finding.cues.filter(({ cue }) => finding.separating.includes(cue))
       throw new DataError(
-        `study: the robot reader tells real from synthetic cases by ${finding.told.join('; ')} (expected p >= ${finding.threshold.toPrecision(2)}, found ${first!.p.toPrecision(2)} for medians ${inUnit(first!.real, first!.unit)} and ${inUnit(first!.synthetic, first!.unit)})`,
+        `study: the robot reader separates real from synthetic cases by ${finding.separating.join('; ')} (expected p >= ${finding.threshold.toPrecision(2)}, found ${first!.p.toPrecision(2)} for medians ${inUnit(first!.real, first!.unit)} and ${inUnit(first!.synthetic, first!.unit)})`,
         {
           hint: 'take both sides from the same scanners and processing; --groups FILE matches them',
           facts: { robot: finding },
@@ -336,7 +336,7 @@ function tooFew(
       hint:
         most >= 2
           ? `lower --cases to ${most}, or add scans; each scan and patient is used once`
-          : 'add scans; each scan and patient is used once, and a host CT needs to be free of tumors',
+          : 'add scans; each scan and patient is used once; use tumor-free host CTs',
       facts: { notes },
     },
   )

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { csvField } from '../../plain-text.js'
 import { readJournal } from '../../readers/journal.js'
-import { HIT_MM, type MarkedAnswer, markedAnswers, type StudyScore, scoreOf } from '../../readers/score.js'
+import { HIT_MM, type MarkedAnswer, markedAnswers, type StudyScore, studyScore } from '../../readers/score.js'
 import { readReaders, readStudy, readTruth, STUDY_FILES } from '../../readers/study.js'
 import { renderReaderStudy } from '../../report/reader-study-page.js'
 import { ownVersion } from '../../training/run-version.js'
@@ -26,7 +26,7 @@ export async function scoreReaderStudy(folder: string, out = join(folder, 'score
     readJournal(join(folder, STUDY_FILES.journal)),
   ])
   const answers = markedAnswers(study, truth, readers, journal)
-  const score = scoreOf(study, readers, answers)
+  const score = studyScore(study, readers, answers)
   await makeFolder(out)
   const made = `freetumor ${ownVersion()}, ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`
   const page = renderReaderStudy({

@@ -1,4 +1,4 @@
-/** What a reader's browser learns of a study. It holds the truth of examples only. */
+/** Facts of a study for the browser of a reader. They hold the truth of examples only. */
 export interface ReaderSession {
   readonly reader: string
   /** Voxels along right, anterior and superior; int16 HU with the low byte first, right is the fastest. */

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Answer, answersOf, appendToJournal, readJournal } from '../../readers/journal.js'
-import { orderOf, type Showing } from '../../readers/order.js'
+import { answersOf, appendToJournal, type ReaderAnswer, readJournal } from '../../readers/journal.js'
+import { readerOrder, type Showing } from '../../readers/order.js'
 import { type Reader, STUDY_FILES, type Study } from '../../readers/study.js'
 import type { NewAnswer } from './messages.js'
 
@@ -11,13 +11,13 @@ const GRACE_SECONDS = 2
 interface ReadJournal {
   /** Inode, size and time of the file. */
   readonly stamp: string
-  readonly answers: ReadonlyMap<string, readonly Answer[]>
+  readonly answers: ReadonlyMap<string, readonly ReaderAnswer[]>
   /** Time in ms at which a place was shown first. */
   readonly started: ReadonlyMap<string, number>
 }
 
 /** The places of readers in their orders, as the journal states them. */
-export class Progress {
+export class ReaderProgress {
   readonly #file: string
   readonly #orders = new Map<number, readonly Showing[]>()
   #read: ReadJournal = { stamp: '', answers: new Map(), started: new Map() }
@@ -33,7 +33,7 @@ export class Progress {
 
   /** Return the order of a reader. */
   orderOf({ number }: Reader): readonly Showing[] {
-    const known = this.#orders.get(number) ?? orderOf(this.study, number)
+    const known = this.#orders.get(number) ?? readerOrder(this.study, number)
     this.#orders.set(number, known)
     return known
   }
@@ -98,7 +98,7 @@ export class Progress {
     const stamp = found === null ? 'missing' : `${found.ino}-${found.size}-${found.mtimeMs}`
     if (stamp === this.#read.stamp) return this.#read
     const { lines } = await readJournal(this.#file)
-    const answers = new Map<string, Answer[]>()
+    const answers = new Map<string, ReaderAnswer[]>()
     for (const one of answersOf(lines)) answers.set(one.reader, [...(answers.get(one.reader) ?? []), one])
     const started = new Map<string, number>()
     for (const one of lines) {

@@ -17,7 +17,7 @@ import {
 import { type PageFiles, servePage } from '../page-files.js'
 import { VolumeSender } from '../review/volumes.js'
 import type { NewAnswer, ReaderSession, RecordedAnswer, StartedCase } from './messages.js'
-import type { Progress } from './progress.js'
+import type { ReaderProgress } from './progress.js'
 
 const MAX_BODY = 2048
 /** Cases beyond the next one that a page may read ahead. */
@@ -44,7 +44,7 @@ const newAnswer = z.strictObject({
 export interface ReadersServed {
   readonly study: Study
   readonly reachable: Reachable
-  readonly progress: Progress
+  readonly progress: ReaderProgress
   /** The present readers: one may be deleted meanwhile. */
   readonly readers: () => Promise<readonly Reader[]>
   readonly pageFolder: string
@@ -68,7 +68,7 @@ export function readerRoutes({
   app.use('*', secured, refuseForeign(reachable))
   app.onError((error) =>
     error instanceof FreetumorError
-      ? refuse(error.message.replace(/^.*\//, ''), 'tell the person who runs the study', 500)
+      ? refuse(error.message.replace(/^.*\//, ''), 'report this to the person who runs the study', 500)
       : refuse('the server failed', 'load the page again', 500),
   )
   app.notFound(() => refuse('not found', 'open your link again', 404))
@@ -79,7 +79,7 @@ export function readerRoutes({
     (work: (reader: Reader, context: Context) => Promise<Response>) =>
     async (context: Context): Promise<Response> => {
       if (isForeignSite(context)) return refuseSite(context)
-      // every token is compared, so the time tells nothing of the position of the right one
+      // every token is compared, so the time does not reveal the right one
       const found = (await readers()).filter(({ token }) => hasToken(context, token))
       return found[0] === undefined
         ? refuse('token: missing or wrong', 'open your link again', 401)

@@ -13,7 +13,7 @@ import {
 import { ownVersion } from '../../training/run-version.js'
 import { openServer, refuseUnsafe } from '../http-server.js'
 import type { StudioAddress } from '../options.js'
-import { Progress } from './progress.js'
+import { ReaderProgress } from './progress.js'
 import { readerRoutes } from './routes.js'
 
 export interface ReaderServerOptions extends StudioAddress {
@@ -43,7 +43,7 @@ export async function openReaderServer(options: ReaderServerOptions): Promise<Re
   await verifyVolumes(folder, study)
   await readJournal(join(folder, STUDY_FILES.journal))
   const readers = await ensureReaders(folder, options.readers)
-  const progress = new Progress(folder, study, ownVersion())
+  const progress = new ReaderProgress(folder, study, ownVersion())
   const server = await openServer(options, (reachable) =>
     readerRoutes({
       study,
@@ -67,7 +67,7 @@ export async function openReaderServer(options: ReaderServerOptions): Promise<Re
   }
 }
 
-/** Refuse a study whose volumes differ in size: the size would tell them apart. */
+/** Refuse a study whose volumes differ in size: the size would reveal a case. */
 async function verifyVolumes(folder: string, study: Awaited<ReturnType<typeof readStudy>>): Promise<void> {
   const names = [
     ...Array.from({ length: study.cases }, (_, at) => volumeFile('case', at + 1)),

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { beforeAll, expect, it, test } from 'vitest'
 import { createReaderStudy } from '../../../src/pipeline/readers/create.js'
 import { appendToJournal } from '../../../src/readers/journal.js'
-import { orderOf } from '../../../src/readers/order.js'
+import { readerOrder } from '../../../src/readers/order.js'
 import { ensureReaders, readReaders, readStudy, readTruth } from '../../../src/readers/study.js'
 import { runCli, startCli } from '../../helpers/cli.js'
 import { writeReaderSets } from '../../helpers/reader-sets.js'
@@ -22,7 +22,7 @@ beforeAll(async () => {
 async function answerAll(reader: string, isRight: (number: number) => boolean): Promise<void> {
   const [facts, truth, readers] = [await readStudy(study), await readTruth(study), await readReaders(study)]
   const { number } = readers.find(({ id }) => id === reader)!
-  for (const [at, showing] of orderOf(facts, number).entries()) {
+  for (const [at, showing] of readerOrder(facts, number).entries()) {
     const of = truth.cases[showing.case - 1]!
     const other = of.truth === 'real' ? 'synthetic' : 'real'
     await appendToJournal(join(study, 'answers.jsonl'), {

@@ -35,7 +35,7 @@ describe('createReaderStudy', () => {
     const all = [...truth.cases, ...truth.examples]
     expect(all.filter((one) => one.truth === 'real')).toHaveLength(8)
     expect(new Set(all.map(({ patient }) => patient)).size).toBe(16)
-    expect(made.robot.told).toEqual([])
+    expect(made.robot.separating).toEqual([])
     expect(made.notes.join()).toContain('not matched by scanner')
     // the tumor of each case lies where the truth states it
     for (const one of truth.cases) {
@@ -74,7 +74,7 @@ describe('createReaderStudy', () => {
     const out = join(folder, 'study')
     const failure = await create(out, { ...planted, cases: 18, examples: 0 }).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(DataError)
-    expect((failure as DataError).message).toMatch(/robot reader tells .* noise level in the plane/)
+    expect((failure as DataError).message).toMatch(/robot reader separates .* noise level in the plane/)
     expect(existsSync(out)).toBe(false)
     expect(readdirSync(folder).sort()).toEqual(['real', 'synthetic'])
   })

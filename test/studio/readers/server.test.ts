@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createReaderStudy } from '../../../src/pipeline/readers/create.js'
 import { readJournal } from '../../../src/readers/journal.js'
-import { orderOf } from '../../../src/readers/order.js'
+import { readerOrder } from '../../../src/readers/order.js'
 import {
   readStudy,
   readTruth,
@@ -107,7 +107,7 @@ describe('the server of a reader study', () => {
     const { readers, total } = await serve(study)
     const { url } = readers[0]!
     const facts = await readStudy(study)
-    const order = orderOf(facts, 1)
+    const order = readerOrder(facts, 1)
     const bySide: Record<'real' | 'synthetic', Set<string>> = { real: new Set(), synthetic: new Set() }
     const received: string[] = []
     for (let position = 1; position <= total; position++) {
@@ -138,7 +138,7 @@ describe('the server of a reader study', () => {
       expect(text).not.toMatch(/real|synthetic|p_\d|host_|liver|etag|last-modified/i)
   })
 
-  test('tells a reader the truth of examples only, and each reader another order', async () => {
+  test('sends the truth of examples only, and each reader has another order', async () => {
     const { readers } = await serve(ownStudy())
     const session = JSON.parse((await send(readers[0]!.url, '/api/session')).body.toString()) as ReaderSession
     expect(session).toMatchObject({ reader: 'R01', total: 16, answered: 0, timeLimitSeconds: 60 })
@@ -149,7 +149,7 @@ describe('the server of a reader study', () => {
     const study = await readStudy(made)
     for (const [at, { url }] of readers.entries()) {
       const { body } = await send(url, '/api/cases/1/volume')
-      const { case: number } = orderOf(study, at + 1)[0]!
+      const { case: number } = readerOrder(study, at + 1)[0]!
       expect(body.equals(readFileSync(join(made, volumeFile('case', number))))).toBe(true)
     }
     expect(new Set(readers.map(({ url }) => url)).size).toBe(2)
@@ -201,7 +201,7 @@ describe('the server of a reader study', () => {
   test('counts the time limit from the first showing, also after a reload', async () => {
     const study = ownStudy()
     const time = new Date(Date.now() - 100_000).toISOString()
-    const { case: number } = orderOf(await readStudy(study), 1)[0]!
+    const { case: number } = readerOrder(await readStudy(study), 1)[0]!
     const line = { kind: 'started', time, reader: 'R01', position: 1, case: number }
     appendFileSync(join(study, 'answers.jsonl'), `${JSON.stringify(line)}\n`)
     const { url } = (await serve(study)).readers[0]!

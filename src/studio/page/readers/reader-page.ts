@@ -13,7 +13,7 @@ import { showFault } from './fault.js'
 /** Seconds before the end from which the time is shown as ending. */
 const LAST_SECONDS = 10
 
-/** What is on the page: an example with its number, or a case with its place. */
+/** Content of the page: an example with its number, or a case with its place. */
 type Shown = { readonly kind: 'example' | 'case'; readonly at: number }
 
 /** The page of one reader: introduction, examples, cases, end. */
@@ -30,7 +30,7 @@ export class ReaderPage {
   readonly #leaving = new AbortController()
   #shown: Shown = { kind: 'example', at: 0 }
   #answered: number
-  /** The truth of the example is on the page; the next answer goes on. */
+  /** The truth of the example is on the page; the next answer opens the next example. */
   #revealed = false
   #endsAt: number | null = null
   #windowAt = 0
@@ -140,7 +140,7 @@ export class ReaderPage {
       this.#form.setBusy(false)
       this.#tick()
       showFault(null)
-      // the next case appears at once; it is the same for every case, so its time tells nothing
+      // the next case appears at once; it is the same for every case, so its time reveals nothing
       if (next.kind === 'case' && next.at < count) void this.#volumes.ofCase(next.at + 1).catch(() => {})
     } catch (error) {
       showFault(error)
@@ -185,7 +185,7 @@ export class ReaderPage {
     this.#viewer.setMark(lesionMm as Vec3)
     const verdict = answer === truth ? 'Right' : 'Wrong'
     this.#form.show(
-      `${verdict}: this lesion is ${truth}. The ring shows it. Press Enter to go on.`,
+      `${verdict}: this lesion is ${truth}. The ring shows it. Press Enter for the next one.`,
       answer === truth ? 'completed' : 'failed',
     )
   }
