@@ -40,7 +40,16 @@ const COMMON = [
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation', 'provenance'] as const
-const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report', 'cluster']
+const ALL_BELOW_PIPELINE = [
+  'volume',
+  'config',
+  ...DOMAIN,
+  'phantom',
+  'sampling',
+  'readers',
+  'report',
+  'cluster',
+]
 
 /** Folders of pipeline/: a stage may import those before it. */
 const STAGES = [
@@ -59,6 +68,7 @@ const STAGES = [
   'serve',
   'submit',
   'export',
+  'readers',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 
@@ -68,7 +78,9 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { uses: [], types: ['generated/config-input.ts'] },
   ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
-  report: { uses: [], types: ['training/events.ts', 'quality'] },
+  // a study of people who distinguish real from synthetic tumors
+  readers: { uses: ['volume', 'evaluation', 'simulation/random.ts'] },
+  report: { uses: [], types: ['training/events.ts', 'quality', 'readers'] },
   phantom: { uses: ['volume'] },
   cluster: { uses: [], types: ['config'] },
   'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster'] },
@@ -89,6 +101,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'volume',
       'config',
       ...DOMAIN,
+      'readers',
       'report',
       'pipeline',
       'pipeline/runs',
@@ -129,7 +142,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],
-  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'provenance', 'studio', 'mcp'],
+  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'provenance', 'readers', 'studio', 'mcp'],
 }
 
 const roomOf = (path: string): string =>

@@ -21,6 +21,8 @@ import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
+import type { CreatedStudy } from '../pipeline/readers/create.js'
+import type { ScoredStudy } from '../pipeline/readers/score.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
@@ -87,6 +89,13 @@ export interface JsonOutputs {
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
   report: { readonly reports: readonly string[] }
+  'readers create': CreatedStudy
+  'readers delete': { readonly reader: string; readonly renamed: string | null }
+  'readers score': ScoredStudy
+  'readers serve': {
+    readonly readers: readonly { readonly id: string; readonly url: string; readonly answered: number }[]
+    readonly total: number
+  }
   'reviews show': ReviewOverview
   'runs list': { readonly runs: readonly RunSummary[] }
   'runs pause|unpause|checkpoint|stop': { readonly command: string; readonly step: number }
