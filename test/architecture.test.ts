@@ -40,7 +40,16 @@ const COMMON = [
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
-const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report', 'cluster']
+const ALL_BELOW_PIPELINE = [
+  'volume',
+  'config',
+  ...DOMAIN,
+  'phantom',
+  'sampling',
+  'report',
+  'cluster',
+  'tracking',
+]
 
 /** Folders of pipeline/: a stage may import those before it. */
 const STAGES = [
@@ -71,7 +80,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   report: { uses: [], types: ['training/events.ts', 'quality'] },
   phantom: { uses: ['volume'] },
   cluster: { uses: [], types: ['config'] },
-  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster'] },
+  tracking: { uses: ['training'], types: ['config'] },
+  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster', 'tracking'] },
   pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
   ...Object.fromEntries(
     [...STAGES, 'pipeline/flows'].map((stage, at) => [
@@ -82,7 +92,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   transport: { uses: ['generated'] },
   runtime: {
     uses: ['transport', 'generated', 'cluster'],
-    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
+    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling', 'tracking'],
   },
   studio: {
     uses: [

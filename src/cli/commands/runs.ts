@@ -25,6 +25,7 @@ import { readExit } from '../../training/run-directory.js'
 import type { QueuedJob, RunSummary } from '../../training/run-summary.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { addSyncCommand } from './runs-sync.js'
 
 type Format = { readonly output: 'text' | 'json' | 'ndjson' }
 
@@ -90,6 +91,8 @@ export const addRunsCommand: AddCommand = (program, io) => {
         `learning rate ${value} from step ${step} on`,
       ])
     })
+
+  addSyncCommand(runs, io)
 }
 
 function ofRun(runs: Command, name: string, description: string): Command {
