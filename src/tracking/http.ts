@@ -1,5 +1,5 @@
 import { onAbort } from '../abort.js'
-import { EnvironmentError } from '../errors.js'
+import { EnvironmentError, FreetumorError } from '../errors.js'
 import { asRecord, parseForeignJson } from '../foreign-text.js'
 import { oneLine } from '../plain-text.js'
 import { ownVersion } from '../training/run-version.js'
@@ -77,7 +77,7 @@ export class HttpClient {
       throw this.#refused(response, text)
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof EnvironmentError) throw error
+      if (error instanceof FreetumorError) throw error
       const reason = late ? `within ${ANSWER_MS / 1000} s` : codeOf(error)
       throw this.#error(`${origin} does not answer (${reason})`, 'start the server, or correct the address')
     } finally {

@@ -30,7 +30,10 @@ export function addSyncCommand(runs: Command, io: CliIo): void {
     .addOption(outputOption())
     .action(async (named: string, { set, output }: SyncFlags) => {
       const directory = await findRun(named, io.cwd)
-      const config = await loadConfig(join(directory, RECORD), { set, onNote: (text) => io.note(`note: ${text}`) })
+      const config = await loadConfig(join(directory, RECORD), {
+        set,
+        onNote: (text) => io.note(`note: ${text}`),
+      })
       const runtime = torchRuntime({ python: config.runtime.python })
       await using _lock = await runtime.lock(directory, TRAINING)
       const sent = await sendRun(directory, config, runtime, io.note)
