@@ -294,6 +294,7 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   case_pool: [],
   // a process of its own, in an optional part of the runtime
   dicom: ['bridge'],
+  wandb_run: [],
   jobs: [
     'config',
     'models',
@@ -345,6 +346,7 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   numcodecs: ['data'],
   google_crc32c: ['data'],
   tensorboard: ['training'],
+  wandb: ['wandb_run'],
   grpc: ['bridge'],
   zmq: ['bridge'],
   google: ['bridge'],

@@ -125,6 +125,8 @@ export class Feed {
     options.check?.()
     const ends = ending && atEnd
     if (started === null || (steps.length === 0 && !ends)) return true
+    // all is written
+    if (tracker.atEnd && steps.length === 0 && this.#opened === null) return true
     const signal = this.#cut.signal
     this.#opened ??= await this.#open(started)
     const missing = steps.map((step) => this.#missing(step)).filter((step) => step !== null)
