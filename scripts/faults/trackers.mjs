@@ -240,7 +240,9 @@ async function compared(url, experiment, run) {
   const call = async (path, body) => {
     const response = await fetch(`${url}/api/2.0/mlflow/${path}`, {
       method: body ? 'POST' : 'GET',
-      ...(body ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}),
+      // the server closes idle connections while `runs sync` blocks this process
+      headers: { connection: 'close', 'content-type': 'application/json' },
+      ...(body ? { body: JSON.stringify(body) } : {}),
     })
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
     return await response.json()

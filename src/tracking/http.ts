@@ -66,6 +66,8 @@ export class HttpClient {
         headers: {
           ...this.authorization,
           accept: 'application/json',
+          // a server may close an idle connection at the moment of the next request
+          connection: 'close',
           'user-agent': `freetumor/${ownVersion()}`,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Feed } from '../../src/tracking/feed.js'
@@ -24,7 +24,17 @@ async function realServer(): Promise<string> {
   const { port } = socket.address() as AddressInfo
   socket.close()
   const store = `sqlite:///${join(folder, 'mlflow.db')}`
-  const argv = ['server', '--host', '127.0.0.1', '--port', `${port}`, '--workers', '1', '--backend-store-uri', store]
+  const argv = [
+    'server',
+    '--host',
+    '127.0.0.1',
+    '--port',
+    `${port}`,
+    '--workers',
+    '1',
+    '--backend-store-uri',
+    store,
+  ]
   const child = spawn(program!, argv, { cwd: folder, stdio: 'ignore', detached: true })
   const ended = once(child, 'close')
   onTestFinished(async () => {
@@ -65,9 +75,7 @@ describe.skipIf(program === undefined)(`a real MLflow server${title}`, () => {
     expect(await send([...first, started(3), ...steps(3, 5), finished(5)])).toBe(run)
     const api = `${url}/api/2.0/mlflow`
     const history = await json(`${api}/metrics/get-history?run_id=${run}&metric_key=loss/total`)
-    expect(history.metrics).toMatchObject(
-      [0, 1, 2, 3, 4].map((step) => ({ value: step / 10, step })),
-    )
+    expect(history.metrics).toMatchObject([0, 1, 2, 3, 4].map((step) => ({ value: step / 10, step })))
     expect((await json(`${api}/runs/get?run_id=${run}`)).run).toMatchObject({ info: { status: 'FINISHED' } })
   })
 })

@@ -37,7 +37,9 @@ it('freetumor runs sync fails if a server refuses, with the reason', async () =>
   const failed = await runCli(['runs', 'sync', 'first', '--set', `tracking.mlflow=${server.url}`], { cwd })
   expect(failed.code).toBe(4)
   expect(failed.stdout).toBe('mlflow: 0 values sent, no step\n')
-  expect(failed.stderr).toContain(`error: mlflow: ${server.url} answers 401: refused\nhint: set MLFLOW_TRACKING`)
+  expect(failed.stderr).toContain(
+    `error: mlflow: ${server.url} answers 401: refused\nhint: set MLFLOW_TRACKING`,
+  )
 })
 
 it('freetumor runs sync refuses a run without a tracker, and a damaged record', async () => {
