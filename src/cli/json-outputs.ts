@@ -34,6 +34,7 @@ import type { Verification, VerifiedFile } from '../provenance/verify.js'
 import type { Converted, ProbeResult } from '../runtime/checkpoint.js'
 import type { DoctorReport } from '../runtime/doctor.js'
 import type { SetupResult } from '../runtime/setup.js'
+import type { Sent } from '../tracking/feed.js'
 import type { RunEvent } from '../training/events.js'
 import type { LaunchEvent, LaunchResult } from '../training/launch.js'
 import type { RunResult } from '../training/run.js'
@@ -101,6 +102,11 @@ export interface JsonOutputs {
   'runs pause|unpause|checkpoint|stop': { readonly command: string; readonly step: number }
   'runs set': { readonly command: 'setLearningRate'; readonly value: number; readonly step: number }
   'runs show': RunSummary
+  'runs sync': {
+    readonly directory: string
+    /** `failure`: why a tracker lacks values; null if it has all. */
+    readonly trackers: readonly (Omit<Sent, 'failure'> & { readonly failure: string | null })[]
+  }
   setup: SetupResult
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
