@@ -147,7 +147,6 @@ def _metadata(model: PortableSegmentor, about: dict[str, Any]) -> dict[str, Any]
         "pytorch_version": version("torch").split("+")[0],
         "numpy_version": version("numpy"),
         "required_packages_version": packages,
-        "optional_packages_version": {},
         "supported_apps": {},
         "name": "freetumor segmentor",
         "task": f"Segmentation of {', '.join(model.label_names[1:])} in CT",

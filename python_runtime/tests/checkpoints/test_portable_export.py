@@ -34,7 +34,7 @@ needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="onnx and onnxruntime are m
 # the mandatory keys of MONAI's bundle specification
 SCHEMA_KEYS = (
     *("version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version"),
-    *("optional_packages_version", "task", "description", "authors", "copyright", "network_data_format"),
+    *("task", "description", "authors", "copyright", "network_data_format"),
 )
 
 
@@ -44,13 +44,19 @@ def stages_of(kind):
     return [first, second, {**second, "stride": [2, 2, 2]}] if kind in ("resenc", "unet") else []
 
 
-def write_ours(path, kind, patch=PATCH, order=None, **changes):
+def write_ours(path, network_kind, patch=PATCH, order=None, **changes):
     """Write a model.pt of a training, with random weights that make large logits."""
     torch.manual_seed(3)
-    stages = stages_of(kind)
-    facts = {"kind": kind, "featureSize": 12 if kind == "swinunetr" else 4, "levels": 2, "stages": stages, "outputs": 3}
+    stages = stages_of(network_kind)
+    facts = {
+        "kind": network_kind,
+        "featureSize": 12 if network_kind == "swinunetr" else 4,
+        "levels": 2,
+        "stages": stages,
+        "outputs": 3,
+    }
     network = build_segmentor(
-        kind,
+        network_kind,
         outputs=3,
         feature_size=facts["featureSize"],
         levels=2,
