@@ -22,20 +22,22 @@ _SCRIPTS = Path(__file__).with_name("bundle_scripts")
 _MONAI_MERGING = {"corrected": "merging", "v2": "mergingv2"}
 # the key that MONAI's CheckpointLoader and `monai.bundle.load(key_in_ckpt=...)` are given
 _WEIGHTS_KEY = "model"
+# as MONAI names it
+_DOCS = "docs"
 
 
 def export_bundle(model: PortableSegmentor, out: Path, about: dict[str, Any]) -> float:
     """Fill the empty folder `out`; return the deviation of the bundle's own network with its weights."""
     network, scripts, imports = _network_def(model)
-    for folder in ("configs", "models", "docs", *(["scripts"] if scripts else [])):
+    for folder in ("configs", "models", _DOCS, *(["scripts"] if scripts else [])):
         (out / folder).mkdir()
     for name in scripts:
         (out / "scripts" / name).write_bytes((_SCRIPTS / name).read_bytes())
     texts = {
         "configs/metadata.json": json.dumps(_metadata(model, about), indent=2),
         "configs/inference.json": json.dumps(_inference(model, network, imports), indent=2),
-        "docs/README.md": _readme(model, about),
-        "docs/license.txt": _licence(about),
+        f"{_DOCS}/README.md": _readme(model, about),
+        f"{_DOCS}/license.txt": _licence(about),
     }
     for name, text in texts.items():
         (out / name).write_text(f"{text}\n", encoding="utf-8")
@@ -150,9 +152,9 @@ def _metadata(model: PortableSegmentor, about: dict[str, Any]) -> dict[str, Any]
         "supported_apps": {},
         "name": "freetumor segmentor",
         "task": f"Segmentation of {', '.join(model.label_names[1:])} in CT",
-        "description": f"A {model.facts['kind']} that freetumor trained or exported; docs/README.md describes its use",
-        "authors": "see docs/license.txt",
-        "copyright": "see docs/license.txt",
+        "description": f"A {model.facts['kind']} that freetumor trained or exported; README.md describes its use",
+        "authors": "see license.txt",
+        "copyright": "see license.txt",
         "data_type": "nibabel",
         "image_classes": f"one channel, HU from {model.window_hu[0]:g} to {model.window_hu[1]:g} scaled to [0, 1]",
         "label_classes": "one channel of ids",

@@ -32,17 +32,7 @@ interface ExportFlags extends SourceFlags {
 }
 
 const OF_WEIGHTS = ['merging', 'weights'] as const
-const OF_DATA = [
-  'name',
-  'number',
-  'folds',
-  'seed',
-  'root',
-  'as',
-  'map',
-  'labels',
-  'allowOutside',
-] as const
+const OF_DATA = ['name', 'number', 'folds', 'seed', 'root', 'as', 'map', 'labels', 'allowOutside'] as const
 
 /** `freetumor export` */
 export const addExportCommand: AddCommand = (program, io) => {
@@ -73,6 +63,10 @@ export const addExportCommand: AddCommand = (program, io) => {
     .option('--seed <n>', 'Set the seed of the folds (default: 0)', wholeNumber(0))
     .option('--labels <path>', 'Read the labels of the scans here')
   addSourceOptions(command)
+    .addHelpText(
+      'after',
+      '\nFor weights, --region states the preparation that a file does not state.\nonnx needs `freetumor setup --extra export`.',
+    )
     .addOption(outputOption())
     .action(async (paths: string[], flags: ExportFlags, self: Command) => {
       const exported = (await isDatasetPath(paths[0]!, io.cwd))
