@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Deviation, size and time of exported SwinUNETRs on a real CT, each in an environment that has only its own runtime.
 
-    .venv/bin/python scripts/benchmarks/exports.py SCAN.nii.gz --work DIR [--feature-size 48] [--patch 96 96 96]
+    .venv/bin/python scripts/experiments/exports.py SCAN.nii.gz --work DIR [--feature-size 48] [--patch 96 96 96]
         [--orders legacy corrected v2]
 
-Run it with the Python of `freetumor setup --extra export`. It creates the other environments in DIR with pip, writes a
-checkpoint with random weights for each patch-merging order, exports it, and computes one window of the scan with each file.
-Prints one line of JSON for each order and format.
+Run it with the Python of `freetumor setup --extra export`. It creates the other environments in DIR with pip, and
+writes a checkpoint with random weights for each patch-merging order. It exports each and computes one window of the scan with
+each file. Prints one line of JSON for each order and format.
 """
 
 import argparse
