@@ -211,7 +211,12 @@ def _windows(stated: Any) -> dict[str, Any]:
     if not isinstance(stated, dict):
         return _PUBLISHED_WINDOWS
     overlap, blend = stated.get("overlap"), stated.get("blend")
-    if _is_number(overlap) and 0 <= overlap < 1 and blend in ("constant", "gaussian"):
+    if (
+        isinstance(overlap, int | float)
+        and _is_number(overlap)
+        and 0 <= overlap < 1
+        and blend in ("constant", "gaussian")
+    ):
         return {"overlap": overlap, "blend": blend}
     return _PUBLISHED_WINDOWS
 

@@ -1,7 +1,6 @@
 """Write a segmentor as ONNX or TorchScript, for one size of window, with model.json that says how to use it."""
 
 import importlib
-import io
 import json
 import warnings
 from pathlib import Path
@@ -35,10 +34,11 @@ def export_onnx(model: PortableSegmentor, out: Path, about: dict[str, Any]) -> f
             "export to torchscript or safetensors",
         )
     facts = description(model, about, {"file": "model.onnx", "format": "ONNX", "opset": OPSET})
-    graph = onnx.load_from_string(_onnx_bytes(model))
+    target = out / "model.onnx"
+    _trace_to(target, model)
+    graph = onnx.load(str(target))
     onnx.helper.set_model_props(graph, {"freetumor": json.dumps(facts)})
     onnx.checker.check_model(graph)
-    target = out / "model.onnx"
     onnx.save(graph, str(target))
     runtime = _optional("onnxruntime")
     deviation = None if runtime is None else deviation_of(model, "the ONNX network", _in_onnxruntime(runtime, target))
@@ -67,20 +67,18 @@ def _describe(out: Path, facts: dict[str, Any], deviation: float | None) -> None
     (out / "model.json").write_text(f"{text}\n", encoding="utf-8")
 
 
-def _onnx_bytes(model: PortableSegmentor) -> bytes:
-    written = io.BytesIO()
+def _trace_to(target: Path, model: PortableSegmentor) -> None:
     with torch.no_grad(), warnings.catch_warnings(action="ignore"):
         # the exporter by tracing: it needs no further package, and folds the masks of the fixed window
         torch.onnx.export(
             _with_norm_weights(model.network),
             (model.example(),),
-            written,
+            str(target),
             dynamo=False,
             opset_version=OPSET,
             input_names=["image"],
             output_names=["logits"],
         )
-    return written.getvalue()
 
 
 def _with_norm_weights(network: nn.Module) -> nn.Module:

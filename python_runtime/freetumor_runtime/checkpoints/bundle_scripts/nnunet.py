@@ -64,8 +64,9 @@ class _Unit(nn.Module):
 
     def __init__(self, inputs, outputs, kernel, stride=1, bias=True, active=True):
         super().__init__()
-        sides = [kernel] * 3 if isinstance(kernel, int) else kernel
-        self.conv = nn.Conv3d(inputs, outputs, sides, stride, [(side - 1) // 2 for side in sides], bias=bias)
+        x, y, z = kernel
+        padding = (x // 2, y // 2, z // 2)
+        self.conv = nn.Conv3d(inputs, outputs, (x, y, z), stride, padding, bias=bias)
         self.norm = nn.InstanceNorm3d(outputs, eps=1e-5, affine=True)
         self.active = active
 
@@ -92,9 +93,11 @@ class _Block(nn.Module):
         super().__init__()
         self.conv1 = _Unit(inputs, outputs, kernel, stride)
         self.conv2 = _Unit(outputs, outputs, kernel, active=False)
-        ways = [nn.AvgPool3d(stride, stride)] if any(side != 1 for side in stride) else []
+        ways: list[nn.Module] = []
+        if any(side != 1 for side in stride):
+            ways.append(nn.AvgPool3d(stride, stride))
         if inputs != outputs:
-            ways.append(_Unit(inputs, outputs, 1, bias=False, active=False))
+            ways.append(_Unit(inputs, outputs, [1, 1, 1], bias=False, active=False))
         self.skip = nn.Sequential(*ways)
 
     def forward(self, features):
