@@ -26,6 +26,7 @@ import type { QueuedJob, RunSummary } from '../../training/run-summary.js'
 import { noteDicom } from '../dicom-arguments.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { addSyncCommand } from './runs-sync.js'
 
 type Format = { readonly output: 'text' | 'json' | 'ndjson' }
 
@@ -92,6 +93,8 @@ export const addRunsCommand: AddCommand = (program, io) => {
         `learning rate ${value} from step ${step} on`,
       ])
     })
+
+  addSyncCommand(runs, io)
 }
 
 function ofRun(runs: Command, name: string, description: string): Command {

@@ -12,7 +12,9 @@ import type { SegWriter } from '../ports/dicom-seg.js'
 import type { ToolRunner } from '../ports/tool.js'
 import type { PredictOptions } from '../predict/run.js'
 import type { CaseToPrepare } from '../prepare/run.js'
+import { hostSources, refuseForbidden, weightsSources } from '../synthesize/provenance.js'
 import type { SynthesizeOptions } from '../synthesize/run.js'
+import { refuseUnusableWeights } from '../train/weights.js'
 import {
   type DicomSegOptions,
   type PredictionWithSegs,
@@ -81,6 +83,10 @@ export async function synthesizeDicom(
 ): Promise<DicomSynthesis> {
   refuseShard(options.shard)
   const { region } = options.settings
+  // before the first step, which may take long
+  refuseForbidden(hostSources([{ dataset: 'hosts' }], options.licence))
+  const licences = await refuseUnusableWeights(options.settings, context)
+  refuseForbidden(weightsSources({ licences }))
   const conversion = await convertFirst({ ...source, region }, 3, context, reader)
   const labelled = join(source.out, 'organs')
   context.note(`step 2 of 3: label the organs into ${labelled}`)
