@@ -17,7 +17,7 @@ const WRITTEN = /^steps-\d+-(\d+)$/
 
 /**
  * Return the tracker Weights & Biases: the part `wandb` of a Python runtime writes the run into `wandb/` of its directory when a
- * training ends. The package uploads only if the environment says so (`WANDB_MODE=online`).
+ * training ends. The package uploads only with `WANDB_MODE=online` in the environment.
  */
 export function wandbTracker(
   python: string | null | undefined,
