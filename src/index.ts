@@ -57,6 +57,7 @@ export {
   mergeShards,
   type PredictionSettings,
   predict,
+  realism,
   type SynthesizeSettings,
   synthesize,
 } from './calls.js'

@@ -56,6 +56,7 @@ const STAGES = [
   'predict',
   'organs',
   'evaluate',
+  'realism',
   'serve',
   'submit',
   'export',

@@ -21,6 +21,7 @@ import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
+import type { Realism } from '../pipeline/realism/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
@@ -79,6 +80,7 @@ export interface JsonOutputs {
   predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
+  realism: Realism
   report: { readonly reports: readonly string[] }
   'reviews show': ReviewOverview
   'runs list': { readonly runs: readonly RunSummary[] }
