@@ -44,6 +44,7 @@ interface Nearest {
     readonly case: string
     readonly tumor: number
     readonly similarity: number
+    readonly lead: number
     readonly copy: boolean | null
   } | null
   readonly host: { readonly case: string | null; readonly similarity: number; readonly own: boolean } | null
@@ -52,6 +53,7 @@ interface Nearest {
 interface Threshold {
   readonly size: string
   readonly threshold: number | null
+  readonly leadThreshold: number | null
   readonly reals: number
   readonly ofAllSizes: boolean
   readonly median: number | null
@@ -186,6 +188,10 @@ ${openScroll('Features')}<table><caption>Mean and standard deviation; distance i
 <tbody>${rows.join('\n')}</tbody></table></div></section>`
 }
 
+function figure(value: number | null | undefined): string {
+  return value === null || value === undefined ? '–' : value.toFixed(3)
+}
+
 function signedShort(value: number): string {
   return `${value < 0 ? '−' : ''}${short(Math.abs(value))}`
 }
@@ -204,8 +210,8 @@ function copySection({ nearest, thresholds, copies }: RealismPage): string {
       ? 'The host scans were not found, so the surroundings were not compared with them.'
       : `The tissue around ${own} of ${counted(hosts.length, 'synthetic tumor')} is most similar to its own host scan: the surroundings identify the patient.`
   const limits = thresholds.map(
-    ({ size, threshold, reals, ofAllSizes, median, realsAbove }) =>
-      `<tr><th scope="row">${escapeHtml(size)}</th><td>${threshold === null ? '–' : threshold.toFixed(3)}</td><td>${median === null ? '–' : median.toFixed(3)}</td><td>${reals}${ofAllSizes ? ' <span class="quiet">of all sizes</span>' : ''}</td><td>${realsAbove}</td></tr>`,
+    ({ size, threshold, leadThreshold, reals, ofAllSizes, median, realsAbove }) =>
+      `<tr><th scope="row">${escapeHtml(size)}</th><td>${figure(threshold)}</td><td>${figure(leadThreshold)}</td><td>${figure(median)}</td><td>${reals}${ofAllSizes ? ' <span class="quiet">of all sizes</span>' : ''}</td><td>${realsAbove}</td></tr>`,
   )
   const sorted = [...nearest].sort((a, b) => (b.real?.similarity ?? -1) - (a.real?.similarity ?? -1))
   const shown = sorted.slice(0, MAX_NEAREST)
@@ -214,9 +220,9 @@ function copySection({ nearest, thresholds, copies }: RealismPage): string {
     const cells = [
       `<td class="word">${escapeHtml(organ)}, ${escapeHtml(size)}</td>`,
       `<td class="word wide">${real === null ? '–' : escapeHtml(`${real.case}, tumor ${real.tumor}`)}</td>`,
-      `<td>${real === null ? '–' : real.similarity.toFixed(3)}</td><td class="word">${copy}</td>`,
+      `<td>${figure(real?.similarity)}</td><td>${figure(real?.lead)}</td><td class="word">${copy}</td>`,
       `<td class="word wide">${host === null ? '–' : escapeHtml(host.case ?? '')}</td>`,
-      `<td>${host === null ? '–' : host.similarity.toFixed(3)}</td>`,
+      `<td>${figure(host?.similarity)}</td>`,
     ]
     return `<tr><th scope="row">${escapeHtml(`${id}, tumor ${tumor}`)}</th>${cells.join('')}</tr>`
   })
@@ -226,13 +232,13 @@ function copySection({ nearest, thresholds, copies }: RealismPage): string {
       : ''
   return `<section><h2>Copies and privacy</h2>
 <p class="outcome">${outcome}</p>
-<p class="note">Similarity is the correlation of the texture, after the best shift, flip and scale. The threshold lies five robust standard deviations
-above the similarity of real tumors of different patients. A tumor below it may still resemble a real one.</p>
+<p class="note">Similarity is the correlation of texture and shape, after the best shift, flip and scale; lead is its distance to the second nearest
+real tumor. Both thresholds come from real tumors of different patients. A tumor below both may still resemble a real one.</p>
 <p>${linked}</p>
 ${openScroll('Thresholds')}<table><caption>Thresholds</caption>
-<thead><tr><th scope="col">size</th><th scope="col">threshold</th><th scope="col">real to real, median</th><th scope="col">real tumors</th><th scope="col">of them above</th></tr></thead>
+<thead><tr><th scope="col">size</th><th scope="col">similarity</th><th scope="col">lead</th><th scope="col">similarity of real tumors, median</th><th scope="col">real tumors</th><th scope="col">of them above</th></tr></thead>
 <tbody>${limits.join('\n')}</tbody></table></div>
 ${openScroll('Nearest tumors')}<table><caption>Nearest real tumor and host, most similar first${more}</caption>
-<thead><tr><th scope="col">synthetic tumor</th><th scope="col" class="word">kind</th><th scope="col" class="word">nearest real tumor</th><th scope="col">similarity</th><th scope="col" class="word"></th><th scope="col" class="word">nearest host</th><th scope="col">similarity</th></tr></thead>
+<thead><tr><th scope="col">synthetic tumor</th><th scope="col" class="word">kind</th><th scope="col" class="word">nearest real tumor</th><th scope="col">similarity</th><th scope="col">lead</th><th scope="col" class="word"></th><th scope="col" class="word">nearest host</th><th scope="col">similarity</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div></section>`
 }

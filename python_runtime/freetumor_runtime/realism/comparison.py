@@ -255,7 +255,7 @@ def find_copies(spec: CompareTumorsSpec) -> dict[str, Any]:
     """Return `{thresholds, nearest}`: for each synthetic tumor the nearest real tumor and the nearest host patch."""
     reals = load_tumors([one for one in spec.files if not one.synthetic], spec, ["tumor"])
     thresholds = _thresholds(reals, spec)
-    limit_of = {one["size"]: one["threshold"] for one in thresholds}
+    limits = {one["size"]: one for one in thresholds}
     made = [one for one in spec.files if one.synthetic]
     hosts, owners = _host_library(made)
     found = []
@@ -264,27 +264,36 @@ def find_copies(spec: CompareTumorsSpec) -> dict[str, Any]:
         for at, tumor in enumerate(mine.about):
             real = _nearest(mine.arrays["tumor"][at], reals.arrays["tumor"], np.ones(len(reals), bool))
             host = _nearest(mine.arrays["around"][at], hosts, np.ones(len(hosts), bool))
-            limit = limit_of[tumor["size"]]
             found.append(
                 {
                     **{key: tumor[key] for key in ("case", "tumor", "organ", "size", "diameterMm")},
-                    "real": None
-                    if real is None
-                    else {
-                        "case": reals.about[real[0]]["case"],
-                        "tumor": reals.about[real[0]]["tumor"],
-                        "similarity": real[1],
-                        "copy": None if limit is None else real[1] > limit,
-                    },
-                    "host": None
-                    if host is None
-                    else {"case": owners[host[0]], "similarity": host[1], "own": owners[host[0]] == one.parent},
+                    "real": real and _real_of(real, reals, limits[tumor["size"]]),
+                    "host": host and _host_of(host, owners, one.parent),
                 }
             )
     return {"thresholds": thresholds, "nearest": found}
 
 
-def _nearest(patch: np.ndarray, library: np.ndarray, allowed: np.ndarray) -> tuple[int, float] | None:
+def _real_of(found: copies.Nearest, reals: Tumors, limit: dict[str, Any]) -> dict[str, Any]:
+    judged = limit["threshold"] is not None
+    return {
+        "case": reals.about[found.row]["case"],
+        "tumor": reals.about[found.row]["tumor"],
+        "similarity": found.similarity,
+        "lead": found.lead,
+        "copy": _is_copy(found, limit) if judged else None,
+    }
+
+
+def _is_copy(found: copies.Nearest, limit: dict[str, Any]) -> bool:
+    return found.similarity > limit["threshold"] or found.lead > limit["leadThreshold"]
+
+
+def _host_of(found: copies.Nearest, owners: list[str | None], parent: str | None) -> dict[str, Any]:
+    return {"case": owners[found.row], "similarity": found.similarity, "own": owners[found.row] == parent}
+
+
+def _nearest(patch: np.ndarray, library: np.ndarray, allowed: np.ndarray) -> copies.Nearest | None:
     if len(library) == 0:
         return None
     return copies.nearest(patch.astype(np.float32).reshape((copies.SIDE,) * 3), library, allowed)
@@ -303,29 +312,32 @@ def _host_library(files: Sequence[MeasuredFile]) -> tuple[np.ndarray, list[str |
 
 
 def _thresholds(reals: Tumors, spec: CompareTumorsSpec) -> list[dict[str, Any]]:
-    """Return the threshold of each size, from real tumors and their nearest ones of other patients."""
+    """Return the thresholds of each size, from real tumors and their nearest ones of other patients."""
     rows = np.arange(len(reals))
     if len(rows) > _MAX_CALIBRATING:
         rows = np.sort(_draw(spec, "copies").choice(rows, _MAX_CALIBRATING, replace=False))
-    similar: list[tuple[str, float]] = []
+    similar: list[tuple[str, copies.Nearest]] = []
     for row in rows:
         one = _nearest(reals.arrays["tumor"][row], reals.arrays["tumor"], reals.patients != reals.patients[row])
         if one is not None:
-            similar.append((reals.about[row]["size"], one[1]))
-    everyone = np.array([value for _, value in similar])
+            similar.append((reals.about[row]["size"], one))
     thresholds = []
     for size in spec.sizes:
-        own = np.array([value for name, value in similar if name == size.name])
-        used = own if len(own) >= copies.MIN_REALS else everyone
-        limit = copies.threshold_of(used)
+        own = [one for name, one in similar if name == size.name]
+        used = own if len(own) >= copies.MIN_REALS else [one for _, one in similar]
+        values = np.array([one.similarity for one in used])
+        limit = {
+            "threshold": copies.threshold_of(values),
+            "leadThreshold": copies.lead_threshold_of(np.array([one.lead for one in used])),
+        }
         thresholds.append(
             {
                 "size": size.name,
-                "threshold": limit,
+                **limit,
                 "reals": len(used),
                 "ofAllSizes": len(own) < copies.MIN_REALS,
-                "median": float(np.median(used)) if len(used) else None,
-                "realsAbove": 0 if limit is None else int((used > limit).sum()),
+                "median": float(np.median(values)) if len(values) else None,
+                "realsAbove": 0 if limit["threshold"] is None else sum(_is_copy(one, limit) for one in used),
             }
         )
     return thresholds

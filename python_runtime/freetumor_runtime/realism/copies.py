@@ -1,11 +1,12 @@
 """Search for copies: the most similar patch of a library, whatever the shift, flip and scale of the copy.
 
-Similarity is the normalised cross-correlation of two patches, at most 1. The threshold comes from the reals: the
-similarity of each to the most similar one of another patient.
+Similarity is the normalised cross-correlation of two patches, at most 1. The lead is its distance to the similarity of
+the second (Fisher's z): a copy stands out. Both thresholds come from the reals, each compared with other patients.
 """
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -14,7 +15,7 @@ from scipy.fft import irfftn, rfftn
 from freetumor_runtime.realism.patches import SIDE, normalised
 
 # Relative to the scale by size, which is nearly right already.
-SCALES = (0.85, 0.92, 1.0, 1.09, 1.18)
+SCALES = (0.9, 1.0, 1.1)
 FLIPS = [axes for number in range(4) for axes in itertools.combinations(range(3), number)]
 # Candidates of each query that are aligned; shifts of a candidate (voxels of a patch).
 CANDIDATES = 6
@@ -23,11 +24,22 @@ _PADDED = 32
 # Below this number of real tumors, there is no threshold.
 MIN_REALS = 20
 # Robust standard deviations above the middle of the reals (Fisher's z).
-_DEVIATIONS = 5.0
+_DEVIATIONS = 4.0
+# Chance of a lead above its threshold, if leads of tumors that are no copies fall exponentially.
+_LEAD_CHANCE = 1e-3
 
 
-def nearest(query: np.ndarray, library: np.ndarray, allowed: np.ndarray) -> tuple[int, float] | None:
-    """Return the most similar patch of the library [N, SIDE^3] among the allowed ones, with its similarity.
+@dataclass(frozen=True)
+class Nearest:
+    """The row of the most similar patch, its similarity, and its lead over the second."""
+
+    row: int
+    similarity: float
+    lead: float
+
+
+def nearest(query: np.ndarray, library: np.ndarray, allowed: np.ndarray) -> Nearest | None:
+    """Return the most similar patch of the library [N, SIDE^3] among the allowed ones.
 
     Candidates are chosen by the similarity without shift, over all flips. None without a texture or a candidate.
     """
@@ -41,7 +53,13 @@ def nearest(query: np.ndarray, library: np.ndarray, allowed: np.ndarray) -> tupl
     order = np.argsort(-coarse, kind="stable")[:CANDIDATES]
     spectra = _spectra(query)
     found = [(int(rows[at]), aligned_similarity(spectra, library[rows[at]].reshape((SIDE,) * 3))) for at in order]
-    return max(found, key=lambda one: one[1])
+    found.sort(key=lambda one: -one[1])
+    lead = _fisher(found[0][1]) - _fisher(found[1][1]) if len(found) > 1 else 0.0
+    return Nearest(found[0][0], found[0][1], float(lead))
+
+
+def _fisher(similarity: float | np.ndarray) -> np.ndarray:
+    return np.arctanh(np.clip(similarity, -0.999999, 0.999999))
 
 
 def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -77,7 +95,14 @@ def threshold_of(similarities: np.ndarray) -> float | None:
     """Return the similarity above which a tumor counts as a copy; None with too few reals."""
     if len(similarities) < MIN_REALS:
         return None
-    z = np.arctanh(np.clip(similarities, -0.999999, 0.999999))
+    z = _fisher(similarities)
     middle = float(np.median(z))
     spread = 1.4826 * float(np.median(np.abs(z - middle)))
     return float(np.tanh(middle + _DEVIATIONS * max(spread, 0.01)))
+
+
+def lead_threshold_of(leads: np.ndarray) -> float | None:
+    """Return the lead above which a tumor counts as a copy; None with too few reals."""
+    if len(leads) < MIN_REALS:
+        return None
+    return float(-np.log(_LEAD_CHANCE) * max(float(np.median(leads)) / np.log(2), 0.005))

@@ -1,7 +1,7 @@
-"""Patches of tumors and of their surroundings for the search of copies: [SIDE, SIDE, SIDE], mean 0, norm 1 (or all 0).
+"""Patches of tumors and of their surroundings for the search of copies: [SIDE, SIDE, SIDE], norm 1 (or all 0).
 
-The patch of a tumor is centred on it and scaled by its size, so a shifted or scaled copy has the same patch. Mean HU by
-depth is removed: two tumors with a dark core are no copies of each other.
+The patch of a tumor is centred on it and scaled by its size, so a shifted or scaled copy has the same patch. It holds
+the texture and the shape, each without the part that all tumors share: the mean HU by depth, and a ball.
 """
 
 import numpy as np
@@ -13,21 +13,39 @@ SIDE = 24
 # Half the side of a tumor's patch, in radii of a ball of the tumor's spread.
 _REACH = 1.6
 _LAYERS = 6
+# Texture beyond this is clipped (standard deviations): a border next to fat would decide alone.
+_CLIP = 2.0
+# Weight of the shape, in standard deviations of the texture.
+_SHAPE_WEIGHT = 2.0
+# The spectrum is made flat up to this number of waves in a patch: smooth parts resemble each other.
+_WAVES = 7.0
 # Voxel of the patch of the surroundings, and the border that belongs to the tumor (mm).
 _AROUND_MM = 2.0
 _SOFT_EDGE_MM = 3.0
 
 
+_FULL = np.fft.fftfreq(SIDE, 1 / SIDE)
+_FREQUENCY = np.sqrt(
+    _FULL[:, None, None] ** 2 + _FULL[:, None] ** 2 + np.fft.rfftfreq(SIDE, 1 / SIDE) ** 2,
+)
+
+
 def tumor_patch(zones: Zones) -> np.ndarray:
-    """Return the texture within the tumor, float32."""
+    """Return texture and shape of the tumor, float32."""
     mask = zones.tumor_XYZ
     depth = zones.inside_mm / max(float(zones.inside_mm.max()), 1e-6)
     layers = np.minimum((depth * _LAYERS).astype(int), _LAYERS - 1)
-    residual = _without_layers(zones.image_XYZ, mask, layers)
+    texture = _without_layers(zones.image_XYZ, mask, layers)
+    spread = float(texture[mask].std())
+    texture = np.clip(texture / spread, -_CLIP, _CLIP) if spread > 1e-3 else texture * 0
     places = np.argwhere(mask) * zones.spacing_mm
     centre = places.mean(0)
     radius = max(float(np.sqrt(5 / 3 * ((places - centre) ** 2).sum(1).mean())), zones.spacing_mm)
-    return _sampled(residual, centre, 2 * _REACH * radius / SIDE, zones.spacing_mm)
+    offsets = [np.arange(size) * zones.spacing_mm - mid for size, mid in zip(mask.shape, centre, strict=True)]
+    squares = [axis**2 for axis in offsets]
+    ball = squares[0][:, None, None] + squares[1][:, None] + squares[2] <= radius**2
+    both = texture + _SHAPE_WEIGHT * (mask.astype(np.float32) - ball)
+    return _flattened(_sampled(both, centre, 2 * _REACH * radius / SIDE, zones.spacing_mm))
 
 
 def surroundings_patch(zones: Zones, image_XYZ: np.ndarray) -> np.ndarray:
@@ -36,7 +54,7 @@ def surroundings_patch(zones: Zones, image_XYZ: np.ndarray) -> np.ndarray:
     centre = np.argwhere(zones.tumor_XYZ).mean(0) * zones.spacing_mm
     clipped = np.clip(image_XYZ, -200, 300)
     residual = np.where(around, clipped - clipped[around].mean(), 0) if around.any() else np.zeros_like(clipped)
-    return _sampled(residual, centre, _AROUND_MM, zones.spacing_mm)
+    return normalised(_sampled(residual, centre, _AROUND_MM, zones.spacing_mm))
 
 
 def _without_layers(image_XYZ: np.ndarray, mask: np.ndarray, layers: np.ndarray) -> np.ndarray:
@@ -58,8 +76,13 @@ def _sampled(residual: np.ndarray, centre_mm: np.ndarray, voxel_mm: float, grid_
     smooth = ndimage.gaussian_filter(residual, sigma, mode="constant")
     scale = voxel_mm / grid_mm
     offset = centre_mm / grid_mm - scale * (SIDE - 1) / 2
-    patch = ndimage.affine_transform(smooth, [scale] * 3, offset, (SIDE,) * 3, order=1, mode="constant")
-    return normalised(patch)
+    return ndimage.affine_transform(smooth, [scale] * 3, offset, (SIDE,) * 3, order=1, mode="constant")
+
+
+def _flattened(patch: np.ndarray) -> np.ndarray:
+    """Return the patch with weights that grow with frequency, as the spectra of tumors fall, and a smooth end."""
+    weight = (_FREQUENCY + 0.5) * np.exp(-((_FREQUENCY / _WAVES) ** 2))
+    return normalised(np.fft.irfftn(np.fft.rfftn(patch) * weight, s=patch.shape, axes=(0, 1, 2)))
 
 
 def normalised(patch: np.ndarray) -> np.ndarray:

@@ -114,11 +114,13 @@ export interface ComparedTumors {
   readonly features: readonly FeatureRow[]
 }
 
-/** Similarity above which a tumor of a size counts as a copy of a real one. */
+/** Similarity and lead above which a tumor of a size counts as a copy of a real one. */
 export interface CopyThreshold {
   readonly size: string
   /** Null: too few real tumors. */
   readonly threshold: number | null
+  /** Lead above which a tumor counts as a copy, too. */
+  readonly leadThreshold: number | null
   /** Real tumors that it comes from. */
   readonly reals: number
   /** The size has too few, so they are of all sizes. */
@@ -140,7 +142,9 @@ export interface NearestTumor {
     readonly case: string
     readonly tumor: number
     readonly similarity: number
-    /** Above the threshold; null without one. */
+    /** Distance to the similarity of the second nearest, in Fisher's z. */
+    readonly lead: number
+    /** Similarity or lead is above its threshold; null without thresholds. */
     readonly copy: boolean | null
   } | null
   /** Null without host scans. */

@@ -315,11 +315,17 @@ function notesOf({ thresholds, nearest }: FoundCopies, { failed }: Measured): st
 
 function nearestTable({ nearest }: RealismResult): string {
   const head =
-    'case,tumor,organ,size,diameter_mm,real_case,real_tumor,similarity,copy,host_case,host_similarity,own_host'
+    'case,tumor,organ,size,diameter_mm,real_case,real_tumor,similarity,lead,copy,host_case,host_similarity,own_host'
   const lines = nearest.map((one) =>
     [
       ...[one.case, one.tumor, one.organ, one.size, one.diameterMm.toFixed(2)],
-      ...[one.real?.case, one.real?.tumor, one.real?.similarity.toFixed(4), one.real?.copy],
+      ...[
+        one.real?.case,
+        one.real?.tumor,
+        one.real?.similarity.toFixed(4),
+        one.real?.lead.toFixed(4),
+        one.real?.copy,
+      ],
       ...[one.host?.case, one.host?.similarity.toFixed(4), one.host?.own],
     ]
       .map((cell) => csvField(typeof cell === 'number' ? cell : String(cell ?? '')))
