@@ -38,7 +38,7 @@ export interface MeasuredTumors {
 }
 
 /** A class of diameters. */
-export interface SizeClass {
+export interface TumorSizeClass {
   readonly name: string
   readonly fromMm: number
   /** Null: no upper end. */
@@ -55,7 +55,7 @@ export interface CompareTumorsSpec {
   /** Tumors and patients that each side must have. */
   readonly minTumors: number
   readonly minPatients: number
-  readonly sizes: readonly SizeClass[]
+  readonly sizes: readonly TumorSizeClass[]
   readonly files: readonly {
     readonly caseId: string
     /** That of the host for a synthetic case. */

@@ -4,7 +4,7 @@ import type {
   FeatureRow,
   GroupFigure,
   NearestTumor,
-  SizeClass,
+  TumorSizeClass,
   TumorCounts,
 } from '../ports/realism.js'
 
@@ -52,7 +52,7 @@ export interface RealismResult {
     readonly resamples: number
     readonly seed: number
   }
-  readonly sizes: readonly SizeClass[]
+  readonly sizes: readonly TumorSizeClass[]
   readonly measures: readonly RealismMeasure[]
   /** Features of all sizes, by organ. */
   readonly features: readonly RealismFeature[]
