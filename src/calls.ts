@@ -19,6 +19,11 @@ import {
   calibrateMasks,
   type WrittenCalibration,
 } from './pipeline/evaluate/calibrate.js'
+import {
+  calibrateOperatingPoint,
+  type OperatingPointOptions,
+  type WrittenOperatingPoint,
+} from './pipeline/evaluate/operating-point.js'
 import { type DatasetExport, type ExportDatasetOptions, exportDatasetOf } from './pipeline/export/dataset.js'
 import { type ExportModelOptions, exportModelOf, type ModelExport } from './pipeline/export/model.js'
 import {
@@ -72,6 +77,14 @@ export function calibrate(
   settings: CallSettings = {},
 ): Promise<WrittenCalibration> {
   return withContext(settings, (context) => calibrateMasks(options, context))
+}
+
+/** Fit a rule that removes predicted lesions, and write the file that `predict` and `evaluate` read. */
+export function calibrateLesions(
+  options: OperatingPointOptions,
+  settings: CallSettings = {},
+): Promise<WrittenOperatingPoint> {
+  return withContext(settings, (context) => calibrateOperatingPoint(options, context))
 }
 
 /**

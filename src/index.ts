@@ -48,6 +48,7 @@ export {
   type CallSettings,
   type ConvertSettings,
   calibrate,
+  calibrateLesions,
   checkData,
   convertCheckpoint,
   convertDicom,
@@ -91,6 +92,14 @@ export type {
   LesionOverlap,
   OverlapMeasures,
 } from './evaluation/measures.js'
+export type {
+  LesionFeatures,
+  LesionOperatingPoint,
+  LesionRule,
+  RuleFeature,
+  RuleFigures,
+  WantedPoint,
+} from './evaluation/operating-point.js'
 export type { MetricGrid, ProfileName } from './evaluation/profiles.js'
 export type {
   Figure,
@@ -116,6 +125,7 @@ export { type DataImport, type ImportDataOptions, importData } from './pipeline/
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
 export type { CalibrateOptions, WrittenCalibration } from './pipeline/evaluate/calibrate.js'
+export type { OperatingPointOptions, WrittenOperatingPoint } from './pipeline/evaluate/operating-point.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DatasetExport, DatasetFormat, ExportDatasetOptions } from './pipeline/export/dataset.js'
