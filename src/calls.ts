@@ -20,6 +20,11 @@ import {
   type WrittenCalibration,
 } from './pipeline/evaluate/calibrate.js'
 import {
+  type HardNegativeOptions,
+  type HardNegatives,
+  mineHardNegatives as hardNegativesOfMasks,
+} from './pipeline/evaluate/hard-negatives.js'
+import {
   calibrateOperatingPoint,
   type OperatingPointOptions,
   type WrittenOperatingPoint,
@@ -85,6 +90,14 @@ export function calibrateLesions(
   settings: CallSettings = {},
 ): Promise<WrittenOperatingPoint> {
   return withContext(settings, (context) => calibrateOperatingPoint(options, context))
+}
+
+/** List the false positives in masks of healthy scans, and write the file that `sampling.hardNegatives` names. */
+export function mineHardNegatives(
+  options: HardNegativeOptions,
+  settings: CallSettings = {},
+): Promise<HardNegatives> {
+  return withContext(settings, (context) => hardNegativesOfMasks(options, context))
 }
 
 /**

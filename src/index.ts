@@ -56,6 +56,7 @@ export {
   exportModel,
   labelOrgans,
   mergeShards,
+  mineHardNegatives,
   type PredictionSettings,
   predict,
   type SynthesizeSettings,
@@ -125,6 +126,11 @@ export { type DataImport, type ImportDataOptions, importData } from './pipeline/
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
 export type { CalibrateOptions, WrittenCalibration } from './pipeline/evaluate/calibrate.js'
+export type {
+  HardNegativeOptions,
+  HardNegatives,
+  ListedHardNegative,
+} from './pipeline/evaluate/hard-negatives.js'
 export type { OperatingPointOptions, WrittenOperatingPoint } from './pipeline/evaluate/operating-point.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'

@@ -6,6 +6,7 @@ import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { WrittenCalibration } from '../pipeline/evaluate/calibrate.js'
+import type { HardNegatives } from '../pipeline/evaluate/hard-negatives.js'
 import type { WrittenOperatingPoint } from '../pipeline/evaluate/operating-point.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DatasetExport } from '../pipeline/export/dataset.js'
@@ -69,6 +70,7 @@ export interface JsonOutputs {
   doctor: DoctorReport
   evaluate: Evaluation
   export: ModelExport | DatasetExport
+  'hard-negatives': HardNegatives
   init: { readonly file: string }
   launch: LaunchResult
   merge: Merged

@@ -109,7 +109,8 @@ async function commonSettings(
   return own
 }
 
-function scoresOf(masks: string, scores: string | undefined): string | undefined {
+/** Return the folder of the probabilities of masks; undefined without one. */
+export function scoresOf(masks: string, scores: string | undefined): string | undefined {
   const folder = join(masks, 'probabilities')
   return scores ?? (existsSync(folder) ? folder : undefined)
 }
