@@ -38,7 +38,10 @@ export interface CellFacts {
   /** File that the arm `calibrated` needs. */
   readonly calibration?: string
   /** False positives of the start in the hosts, which the arm `hardNegatives` needs. */
-  readonly hardNegatives?: readonly { readonly case: string; readonly mm: readonly [number, number, number] }[]
+  readonly hardNegatives?: readonly {
+    readonly case: string
+    readonly mm: readonly [number, number, number]
+  }[]
   /** Probability with which the arm `random` keeps a tumor. */
   readonly keptShare?: number
 }

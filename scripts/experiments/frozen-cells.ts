@@ -71,4 +71,3 @@ function openContext(): CellContext {
     )
   return { clock, signal: stop.signal, say }
 }
-

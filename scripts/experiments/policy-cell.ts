@@ -79,7 +79,8 @@ export async function runPolicyCell(
       facts = { ...facts, keptShare: tumors[stage].accepted / Math.max(1, tumors[stage].crops) }
   }
   const judged = ['start', ...plan.arms] as const
-  for (const arm of judged) await cost(`predict ${arm}`, () => predictMasks(folder, arm, world.testImages, context))
+  for (const arm of judged)
+    await cost(`predict ${arm}`, () => predictMasks(folder, arm, world.testImages, context))
   let arms: PolicyCell['arms'] = {}
   const seconds = await cost('evaluate', async () => {
     const measured = await evaluateArms(folder, judged, world, context.signal, true)

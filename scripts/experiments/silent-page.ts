@@ -84,7 +84,9 @@ function seedSection(loss: number, { seeds, rows }: SilentVerdict): string {
 
 /** A single seed has no interval. */
 function shown({ mean, ci }: Estimate): string {
-  const interval = Number.isFinite(ci[0]) ? ` <span class="quiet">${ci[0].toFixed(2)} to ${ci[1].toFixed(2)}</span>` : ''
+  const interval = Number.isFinite(ci[0])
+    ? ` <span class="quiet">${ci[0].toFixed(2)} to ${ci[1].toFixed(2)}</span>`
+    : ''
   return `${mean.toFixed(3)}${interval}`
 }
 

@@ -45,14 +45,16 @@ export function concludeSilent(plan: SilentPlan, cells: readonly SilentCell[]): 
     seeds.length === 0
       ? []
       : [null, ...plan.losses].flatMap((loss) =>
-          (['start', ...plan.arms] as const).map((arm): SilentRow => ({
-            arm,
-            loss,
-            figures: Object.fromEntries(
-              SILENT_MEASURES.map((name) => [name, tInterval(values(arm, loss, name))]),
-            ) as SilentRow['figures'],
-            bySeed: values(arm, loss, 'lesionFree'),
-          })),
+          (['start', ...plan.arms] as const).map(
+            (arm): SilentRow => ({
+              arm,
+              loss,
+              figures: Object.fromEntries(
+                SILENT_MEASURES.map((name) => [name, tInterval(values(arm, loss, name))]),
+              ) as SilentRow['figures'],
+              bySeed: values(arm, loss, 'lesionFree'),
+            }),
+          ),
         )
   const difference = (name: SilentMeasure): Estimate => {
     const without = values('easyNegatives', plan.primaryLoss, name)

@@ -56,7 +56,12 @@ describe('lesions', () => {
   test('have a sensitivity by their own size and a precision by the size of the predicted ones', () => {
     const [tiny, early, small, middle, large] = summary.bins
     expect(tiny).toMatchObject({ numTrue: 0, numPredicted: 0, sensitivity: null })
-    expect(early).toMatchObject({ numDetected: 0, numPredicted: 1, numFalsePositive: 1, sensitivity: { mean: 0 } })
+    expect(early).toMatchObject({
+      numDetected: 0,
+      numPredicted: 1,
+      numFalsePositive: 1,
+      sensitivity: { mean: 0 },
+    })
     expect(early!.f1?.mean).toBe(0)
     expect(small).toMatchObject({ numDetected: 1, numPredicted: 0, sensitivity: { mean: 0.5 } })
     expect(middle!.precision?.mean).toBe(0.5)

@@ -37,7 +37,11 @@ it('counts lesion-free scans, detected lesions and false positives above a thres
 it('fits thresholds on the validation cases and measures them on the test cases', () => {
   const validation = [healthy('a', 0.3), healthy('b', 0.7), sick('c', 0.4, 0.6, 0.8, 0.9)]
   const test = [healthy('d', 0.45), healthy('e', 0.77), sick('f', 0.42, 0.95)]
-  const { rule, before, atLoss } = silentResult({ losses: [0, 0.25, 0.5], primaryLoss: 0.25 }, validation, test)
+  const { rule, before, atLoss } = silentResult(
+    { losses: [0, 0.25, 0.5], primaryLoss: 0.25 },
+    validation,
+    test,
+  )
   expect(rule).toBe('probability')
   expect(before).toEqual({ lesionFree: 0, sensitivity: 1, falsePositives: 1 })
   // the thresholds lie between 0.3 and 0.4, 0.4 and 0.6, and 0.7 and 0.8

@@ -41,7 +41,12 @@ describe('the verdict on hard negatives', () => {
   })
 
   it('is not "better" for a loss, or for a gain with a wide interval', () => {
-    expect(concludeSilent(plan, seeds.map((seed) => cell(seed, -0.1))).primary!.better).toBe(false)
+    expect(
+      concludeSilent(
+        plan,
+        seeds.map((seed) => cell(seed, -0.1)),
+      ).primary!.better,
+    ).toBe(false)
     const wide = [cell(1000, 0.3), cell(1002, -0.1), cell(1004, 0.1)]
     expect(concludeSilent(plan, wide).primary!.better).toBe(false)
   })
@@ -50,7 +55,9 @@ describe('the verdict on hard negatives', () => {
     expect(concludeSilent(plan, []).primary).toBeNull()
     const one = concludeSilent(plan, [cell(1000, 0.1)])
     expect(one.primary).toBeNull()
-    expect(one.rows.find(({ arm, loss }) => arm === 'start' && loss === null)!.figures.lesionFree.mean).toBe(0.1)
+    expect(one.rows.find(({ arm, loss }) => arm === 'start' && loss === null)!.figures.lesionFree.mean).toBe(
+      0.1,
+    )
   })
 })
 
