@@ -147,7 +147,7 @@ function armConfig(
   })
 }
 
-/** Half of the crops of both arms of silent-scans are negative, so that hard ones can be among them. */
+/** Return the negative crops of the arms of silent-scans: half of all, so that hard ones can be among them. */
 function negativesOf(arm: Arm, { hardNegatives }: CellFacts): ConfigInput['sampling'] {
   if (arm === 'easyNegatives') return { negativeOdds: 1 }
   return arm === 'hardNegatives' ? { negativeOdds: 1, hardNegatives: hardNegatives! } : {}

@@ -108,7 +108,7 @@ export function fitOperatingPoint(
   }
 }
 
-/** Rules to compare, the simplest first. */
+/** Return the rules to compare, the simplest first. */
 function candidatesFor(cases: readonly FittedCase[]): Candidate[] {
   const lesions = cases.flatMap(({ predicted }) => predicted.map(({ features }) => features))
   const scored = lesions.every(({ probability }) => probability !== null)

@@ -80,7 +80,7 @@ export async function calibrateOperatingPoint(
 
 function wantedOf({ rate, sensitivityLoss }: OperatingPointOptions): WantedPoint {
   if ((rate === undefined) === (sensitivityLoss === undefined))
-    throw new UsageError('calibrate: wrong wish (expected either --rate or --sensitivity-loss)', {
+    throw new UsageError('calibrate: wrong target (expected either --rate or --sensitivity-loss)', {
       hint: 'pass one of them, such as --rate 0.9',
     })
   return rate === undefined ? { sensitivityLoss: sensitivityLoss! } : { rate }
