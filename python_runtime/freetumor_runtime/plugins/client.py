@@ -3,6 +3,7 @@
 A plug-in is not trusted: each answer is compared with its request before it is used.
 """
 
+import os
 import shlex
 import shutil
 import time
@@ -168,6 +169,8 @@ class Plugin:
         deadline = time.monotonic() + seconds
         program = self._spec.command[0]
         if shutil.which(program) is None:
+            if os.path.isfile(program):
+                raise self._refused(f"program not executable: {program}", "name its Python, or run `chmod +x` on it")
             raise self._refused(f"program not found: {program}", "correct its path, or name a command in PATH")
         try:
             process = PluginProcess(self._spec.command, self._values)

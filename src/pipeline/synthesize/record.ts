@@ -59,9 +59,19 @@ export function recordedSettings(
     judgeOverlap: rest.evaluation.overlap,
     channel: rest.generatorChannel,
     checkpoints,
+    ...weightSets(rest),
     ...(reviews === null ? {} : { reviews }),
     ...(calibration === null ? {} : { calibration }),
   }
+}
+
+/** Return the sets of weights in their files, as far as they are named. */
+function weightSets({ generator, baseline }: Pick<SynthesisSettings, 'generator' | 'baseline'>): {
+  readonly weights?: Readonly<Record<string, string>>
+} {
+  const named = Object.entries({ generator: generator?.weights, baseline: baseline?.weights })
+  const weights = named.filter((entry): entry is [string, string] => entry[1] != null)
+  return weights.length === 0 ? {} : { weights: Object.fromEntries(weights) }
 }
 
 function differences(before: string, after: string): string {

@@ -20,7 +20,7 @@ import {
   refuseWrongGenerator,
 } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
-import { licencesOf, licencesOfRun, unknownLicences } from '../checkpoint/licence.js'
+import { licenceOfPlugin, licencesOf, licencesOfRun, unknownLicences } from '../checkpoint/licence.js'
 import { type Prepared, usablePlugin } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import type { EarlierWeights } from '../plan/spec.js'
@@ -100,7 +100,11 @@ export async function earlierWeights(
     (path, at) => path !== null && [baseline, generator][at]?.checkpoint === null,
   )
   const inherited = await Promise.all(trained.map((path) => licencesOfRun(path!)))
-  return { ...paths, licences: [...stated, ...inherited.flat()] }
+  const ofPlugins = (['baseline', 'generator'] as const).flatMap((network) => {
+    const facts = plugins[network]
+    return facts === undefined ? [] : [licenceOfPlugin(network, facts)]
+  })
+  return { ...paths, licences: [...stated, ...inherited.flat(), ...ofPlugins] }
 }
 
 /** Start each plug-in once, before any other work. @throws PluginError, ConfigError for one that the stage cannot use */

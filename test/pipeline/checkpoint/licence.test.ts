@@ -2,7 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { UsageError } from '../../../src/errors.js'
-import { licencesOf, recordLicence, unknownLicences } from '../../../src/pipeline/checkpoint/licence.js'
+import {
+  licenceOfPlugin,
+  licencesOf,
+  recordLicence,
+  unknownLicences,
+} from '../../../src/pipeline/checkpoint/licence.js'
 import { refuseUnusableWeights } from '../../../src/pipeline/train/weights.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { checkpointFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
@@ -42,6 +47,19 @@ test('own weights have the licences of the weights that they build on', async ()
   const other = [{ network: 'judge', file: 'x', sha256, licence: 'MIT' }, 'text', { network: 'segmentor' }]
   const facts = weightsOf({ kind: 'segmentor', licences: [...inherited, ...other] })
   expect(await licencesOf('baseline', facts)).toEqual(inherited)
+})
+
+test('the licence of a plug-in is inherited like that of weights', async () => {
+  const plugin = { name: 'p'.repeat(100), version: 'v'.repeat(100), licence: 'CC-BY-NC-4.0', sha256: null }
+  const own = licenceOfPlugin('generator', plugin)
+  expect(own).toEqual({
+    network: 'generator',
+    file: `plug-in ${plugin.name} ${plugin.version}`,
+    sha256: null,
+    licence: 'CC-BY-NC-4.0',
+  })
+  const facts = weightsOf({ kind: 'segmentor', licences: [own, { ...own, sha256: 'x' }] })
+  expect(await licencesOf('segmentor', facts)).toEqual([own])
 })
 
 test('a training warns about weights without a licence, and returns all licences', async () => {
