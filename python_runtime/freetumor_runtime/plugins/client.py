@@ -225,8 +225,9 @@ def _accept(answer: str, number: int, wanted: Sequence[Announced]) -> Accept:
         if header.get("id") != number:
             raise Fault(f"sent a message without a request (expected id {number}, found {shown(header.get('id'))})")
         if kind == "error":
-            message = header.get("message")
-            raise Fault(f"refused the request: {visible(str(message))[:300]}")
+            # in one line: it must not look like lines of ours
+            message = " ".join(str(header.get("message")).split())
+            raise Fault(f"refused the request: {visible(message)[:300]}")
         if kind != answer:
             raise Fault(f"sent a wrong answer (expected {answer}, found {shown(kind)})")
         if len(announced) != 1 or announced[0] not in wanted:
