@@ -67,13 +67,25 @@ export async function recordLicence(
   return { file }
 }
 
-/** Return one warning for each foreign file without a recorded licence. */
-export function unknownLicences(licences: readonly WeightsLicence[]): readonly string[] {
+/**
+ * Return one warning for each foreign file without a recorded licence.
+ * @param paths of the files that are used here, for a command that works from this folder
+ */
+export function unknownLicences(
+  licences: readonly WeightsLicence[],
+  paths: readonly string[],
+): readonly string[] {
   const unknown = licences.filter(({ licence }) => licence === null)
   return unknown.map(
     ({ network, file }) =>
-      `networks.${network}: the licence of ${file} is not stated; record it: freetumor checkpoint licence ${file} NAME`,
+      `networks.${network}: the licence of ${file} is not stated; record it: ${recordCommand(file, paths)}`,
   )
+}
+
+/** Return the command that records the licence of a file. */
+export function recordCommand(file: string, paths: readonly string[]): string {
+  const path = paths.find((one) => basename(one) === file) ?? file
+  return `freetumor checkpoint licence ${path} NAME`
 }
 
 /** @throws CheckpointError if the record is damaged, or belongs to other weights */

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { asRecord } from '../../foreign-text.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
-import { licencesOf } from '../checkpoint/licence.js'
+import { licencesOf, recordCommand } from '../checkpoint/licence.js'
 import type { StageContext } from '../context.js'
 import type { MergingOrder, WeightsLicence } from '../ports/checkpoint.js'
 import type { ExportedFiles, ModelFormat } from '../ports/export.js'
@@ -47,10 +47,7 @@ export async function exportModelOf(
   const licences = await licencesOf('segmentor', facts)
   for (const { file, licence } of licences)
     if (licence === null)
-      note(
-        `${file}: its licence is not stated; record it: freetumor checkpoint licence ${file} NAME`,
-        'warning',
-      )
+      note(`${file}: its licence is not stated; record it: ${recordCommand(file, [checkpoint])}`, 'warning')
   const region = asRecord(facts.metadata)?.region ?? null
   const about = { writer: 'freetumor', checkpointSha256: sha256, region, licences }
   return await writeWholeFolder(target, async (folder) => {

@@ -145,7 +145,8 @@ export async function refuseUnusableWeights(
     licencesOfInitial(wanted, context),
   ])
   const licences = [...initial, ...named]
-  for (const text of unknownLicences(licences)) context.note(text, 'warning')
+  const paths = [wanted.initial, baseline, generator].flatMap((source) => source?.checkpoint ?? [])
+  for (const text of unknownLicences(licences, paths)) context.note(text, 'warning')
   if (baseline?.trainFrom && baseline.checkpoint === null) {
     const training = await loadConfig(baseline.trainFrom)
     refuseBlindTraining(wanted, trainingLabels(training).organs, baseline.trainFrom)
