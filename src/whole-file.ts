@@ -9,18 +9,24 @@ import { cannotBeRead, typedSystemError } from './system-errors.js'
 const UNFINISHED = /\.tmp(\.[0-9a-f]+)?$/
 
 /**
- * Write a small file completely or not at all: to a temporary name, synced to disk, then renamed. The
+ * Write a file completely or not at all: to a temporary name, synced to disk, then renamed. The
  * temporary name is random, because process ids repeat between containers that share a folder.
+ * @param content its parts are written one after the other, so that a large file is never in memory as a whole
  * @param mode permissions of a new file
  * @throws EnvironmentError that names the file and the reason (disk full, no permission); the temporary file
  * is removed
  */
-export async function writeWhole(path: string, content: string | Uint8Array, mode = 0o666): Promise<void> {
+export async function writeWhole(
+  path: string,
+  content: string | Uint8Array | Iterable<string>,
+  mode = 0o666,
+): Promise<void> {
   const aside = temporaryName(path)
   try {
     const file = await open(aside, 'wx', mode)
     try {
-      await file.writeFile(content)
+      const parts = typeof content === 'string' || content instanceof Uint8Array ? [content] : content
+      for (const part of parts) await file.writeFile(part)
       await file.sync()
     } finally {
       await file.close()

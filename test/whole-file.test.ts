@@ -22,6 +22,25 @@ describe('a file that is written whole', () => {
     expect(readdirSync(folder)).toEqual(['exit.json'])
   })
 
+  test('holds its parts in their order', async () => {
+    const path = join(temporaryFolder(), 'manifest.json')
+    await writeWhole(path, ['one ', 'two ', 'three'])
+    expect(readFileSync(path, 'utf8')).toBe('one two three')
+  })
+
+  test('whose parts fail keeps the old file and leaves no other file', async () => {
+    const folder = temporaryFolder()
+    const path = join(folder, 'manifest.json')
+    await writeWhole(path, 'old')
+    const parts = function* (): Generator<string> {
+      yield 'new'
+      throw new Error('a part failed')
+    }
+    await expect(writeWhole(path, parts())).rejects.toThrow('a part failed')
+    expect(readFileSync(path, 'utf8')).toBe('old')
+    expect(readdirSync(folder)).toEqual(['manifest.json'])
+  })
+
   test('by many writers at once is the file of one of them', async () => {
     const path = join(temporaryFolder(), 'exit.json')
     const texts = Array.from({ length: 20 }, (_, at) => String(at).repeat(10_000))

@@ -19,17 +19,18 @@ export interface ThreadOptions {
 
 /**
  * Read every case completely and return answers in the order of the cases.
- * @param keep writes an answer to disk in the thread of the caller; it ends before this function does, even
- * after a failure
+ * @param keep writes an answer to disk in the thread of the caller, and returns the part of it that stays in memory; it ends
+ * before this function does, even after a failure. Default: all of it
  * @throws the signal's reason when it aborts; RuntimeCrashError for a crashed thread; any error of `keep`
  */
-export async function forEachCase<K extends keyof Tasks>(
+export async function forEachCase<K extends keyof Tasks, Kept = Tasks[K]['answer']>(
   cases: readonly ManifestCase[],
   task: CaseTask<K>,
   { workers, signal, onCase }: ThreadOptions,
-  keep?: (item: ManifestCase, answer: Tasks[K]['answer']) => Promise<void>,
-): Promise<Tasks[K]['answer'][]> {
-  const answers: Tasks[K]['answer'][] = new Array(cases.length)
+  keep: (item: ManifestCase, answer: Tasks[K]['answer']) => Promise<Kept> = async (_, answer) =>
+    answer as Kept,
+): Promise<Kept[]> {
+  const answers: Kept[] = new Array(cases.length)
   const count = Math.min(workers, cases.length)
   const hands = count > 1 ? Array.from({ length: count }, () => openThread(task, signal)) : [thisThread(task)]
   let [next, done] = [0, 0]
@@ -37,9 +38,7 @@ export async function forEachCase<K extends keyof Tasks>(
     for (let at = next++; at < cases.length; at = next++) {
       signal?.throwIfAborted()
       const item = cases[at]!
-      const answer = await hand.work(item)
-      await keep?.(item, answer)
-      answers[at] = answer
+      answers[at] = await keep(item, await hand.work(item))
       onCase?.(++done, cases.length, item.id)
     }
   }

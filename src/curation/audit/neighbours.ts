@@ -4,10 +4,13 @@ import { KEYS_PER_LANDMARK, type Landmarks, matchLandmarks } from './landmarks.j
 /** Data by which a scan is searched. */
 export interface Searchable {
   /** Sorted, as `voxelSketch` returns them. */
-  readonly sketch: readonly number[]
-  /** One set per possible meaning of the numbers. */
-  readonly landmarks: readonly Landmarks[]
+  readonly sketch: Float64Array
+  /** KEYS_PER_LANDMARK keys per landmark, of all possible meanings of the numbers. */
+  readonly landmarkKeys: Uint32Array
 }
+
+/** Return the landmarks of a scan, by index: one set per possible meaning of its numbers. */
+export type ReadLandmarks = (scan: number) => Promise<readonly Landmarks[]>
 
 /** Two scans, by index, that share more than chance allows. */
 export interface Candidate {
@@ -38,42 +41,55 @@ const COMMON_KEY = 64
 
 /**
  * Find all pairs of scans that share voxel patterns or landmarks. Keys are words and scans are texts; only
- * texts that share words are compared. Memory grows with the scans. Time grows with the scans and with their
- * shared words, at most COMMON_KEY per word of a scan.
+ * texts that share words are compared, and only their landmarks are read. Memory grows with the scans. Time grows
+ * with the scans and with their shared words, at most COMMON_KEY per word of a scan.
  */
-export function findCandidates(scans: readonly Searchable[]): Candidate[] {
-  const patterns = [wordsOf(scans.map(({ sketch }) => sketchKeys(sketch)))]
+export async function findCandidates(
+  scans: readonly Searchable[],
+  readLandmarks: ReadLandmarks,
+): Promise<Candidate[]> {
+  const patterns = wordsOf(scans, ({ sketch }, visit) => {
+    for (const hash of sketch) visit(hash % 2 ** 32)
+  })
   const landmarks = Array.from({ length: KEYS_PER_LANDMARK }, (_, key) =>
-    wordsOf(scans.map((scan) => landmarkKeys(scan, key))),
+    wordsOf(scans, ({ landmarkKeys }, visit) => {
+      for (let at = key; at < landmarkKeys.length; at += KEYS_PER_LANDMARK) visit(landmarkKeys[at]!)
+    }),
   )
   const sharing = [
     new Sharing(patterns, scans.length, MIN_SHARED_PATTERNS / 2),
-    new Sharing(landmarks, scans.length, MIN_VOTES),
+    new Sharing(landmarks.flat(), scans.length, MIN_VOTES),
   ]
   const candidates: Candidate[] = []
-  for (let a = 0; a < scans.length; a++)
-    for (const b of [...new Set(sharing.flatMap((one) => one.partnersOf(a)))].sort((x, y) => x - y)) {
-      const candidate = compare(scans, a, b)
+  for (let a = 0; a < scans.length; a++) {
+    const partners = [...new Set(sharing.flatMap((one) => one.partnersOf(a)))].sort((x, y) => x - y)
+    const own = partners.length > 0 ? await readLandmarks(a) : []
+    for (const b of partners) {
+      const candidate = compare(scans, [a, b], bestReadings(own, await readLandmarks(b)))
       if (candidate) candidates.push(candidate)
     }
+  }
   return candidates
 }
 
-function compare(scans: readonly Searchable[], a: number, b: number): Candidate | null {
+function compare(
+  scans: readonly Searchable[],
+  [a, b]: readonly [number, number],
+  landmarks: Candidate['landmarks'],
+): Candidate | null {
   const [first, second] = [scans[a]!, scans[b]!]
   const size = Math.min(first.sketch.length, second.sketch.length)
   const shared = countShared(first.sketch, second.sketch)
   // small volumes have short sketches: half of one proves as much
   const proven = shared >= Math.min(MIN_SHARED_PATTERNS, Math.max(3, size / 2))
-  const landmarks = bestReadings(first, second)
   if (!proven && landmarks === null) return null
   return { a, b, sharedPatterns: size === 0 ? 0 : shared / size, proven, landmarks }
 }
 
-function bestReadings(a: Searchable, b: Searchable): Candidate['landmarks'] {
+function bestReadings(a: readonly Landmarks[], b: readonly Landmarks[]): Candidate['landmarks'] {
   let best: Candidate['landmarks'] = null
-  for (const [readingA, one] of a.landmarks.entries())
-    for (const [readingB, other] of b.landmarks.entries()) {
+  for (const [readingA, one] of a.entries())
+    for (const [readingB, other] of b.entries()) {
       const match = matchLandmarks(one, other)
       if (match && match.votes >= Math.max(MIN_VOTES, (best?.votes ?? 0) + 1))
         best = { readingA, readingB, ...match }
@@ -81,21 +97,9 @@ function bestReadings(a: Searchable, b: Searchable): Candidate['landmarks'] {
   return best
 }
 
-function countShared(a: readonly number[], b: readonly number[]): number {
+function countShared(a: Float64Array, b: Float64Array): number {
   const inB = new Set(b)
   return a.filter((hash) => inB.has(hash)).length
-}
-
-function sketchKeys(sketch: readonly number[]): Uint32Array {
-  return Uint32Array.from(sketch, (hash) => hash % 2 ** 32)
-}
-
-/** Return one key of every landmark, of all readings. */
-function landmarkKeys({ landmarks }: Searchable, key: number): Uint32Array {
-  const keys: number[] = []
-  for (const { keys: all } of landmarks)
-    for (let at = key; at < all.length; at += KEYS_PER_LANDMARK) keys.push(all[at]!)
-  return Uint32Array.from(keys)
 }
 
 /** Words that a few scans share, with their owners. */
@@ -108,34 +112,56 @@ interface Words {
   readonly startOfScan: Uint32Array
 }
 
-/** Return the keys that at least two scans have, without the common ones. */
-function wordsOf(keysOfScans: readonly Uint32Array[]): Words {
-  const sorted = sortByKey(...joined(keysOfScans))
-  const total = sorted.keys.length
+/** Call `visit` with every key of a scan. */
+type VisitKeys = (scan: Searchable, visit: (key: number) => void) => void
+
+/** Parts in which keys are sorted: sorting all keys of 160,000 scans at once would take 250 MB more. */
+const PART_BITS = 2
+
+/** Return the keys that at least two scans have, without the common ones, in several tables. */
+function wordsOf(scans: readonly Searchable[], visitKeys: VisitKeys): Words[] {
+  return Array.from({ length: 2 ** PART_BITS }, (_, part) => {
+    const isOfPart = (key: number): boolean => Math.imul(key, 0x9e3779b1) >>> (32 - PART_BITS) === part
+    return sharedWords(sortByKey(...joined(scans, visitKeys, isOfPart)), scans.length)
+  })
+}
+
+function sharedWords({ keys, owners: all }: Sorted, numScans: number): Words {
+  const total = keys.length
   const [owners, start] = [new Uint32Array(total), new Uint32Array(total + 1)]
   let [count, used] = [0, 0]
   for (let from = 0; from < total; ) {
     let to = from
     const first = used
-    for (; to < total && sorted.keys[to] === sorted.keys[from]; to++)
-      if (used === first || owners[used - 1] !== sorted.owners[to]) owners[used++] = sorted.owners[to]!
+    for (; to < total && keys[to] === keys[from]; to++)
+      if (used === first || owners[used - 1] !== all[to]) owners[used++] = all[to]!
     from = to
     if (used - first > 1 && used - first <= COMMON_KEY) start[++count] = used
     else used = first
   }
   const kept = { owners: owners.slice(0, used), start: start.slice(0, count + 1) }
-  return { ...kept, ...byScan(kept, keysOfScans.length) }
+  return { ...kept, ...byScan(kept, numScans) }
 }
 
-function joined(keysOfScans: readonly Uint32Array[]): [Uint32Array, Uint32Array] {
-  const total = keysOfScans.reduce((sum, { length }) => sum + length, 0)
+/** Return the keys of a part, and the scan of each. */
+function joined(
+  scans: readonly Searchable[],
+  visitKeys: VisitKeys,
+  isOfPart: (key: number) => boolean,
+): [Uint32Array, Uint32Array] {
+  let total = 0
+  for (const scan of scans)
+    visitKeys(scan, (key) => {
+      if (isOfPart(key)) total++
+    })
   const [keys, owners] = [new Uint32Array(total), new Uint32Array(total)]
   let at = 0
-  for (const [scan, own] of keysOfScans.entries()) {
-    keys.set(own, at)
-    owners.fill(scan, at, at + own.length)
-    at += own.length
-  }
+  for (const [owner, scan] of scans.entries())
+    visitKeys(scan, (key) => {
+      if (!isOfPart(key)) return
+      keys[at] = key
+      owners[at++] = owner
+    })
   return [keys, owners]
 }
 

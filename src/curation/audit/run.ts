@@ -1,5 +1,4 @@
 import type { Vec3 } from '../../volume/volume.js'
-import type { FingerprintAnswer } from '../case-tasks.js'
 import type { ManifestCase } from '../datasets/manifest.js'
 import type { Dataset } from '../datasets/registry.js'
 import { meet, sideOf } from '../split/sides.js'
@@ -57,7 +56,42 @@ export interface AuditScan {
   readonly reading: Reading
 }
 
+/**
+ * Data by which an audit searches the copies of a scan: about 2 KB, so that those of 100,000 scans fit into memory. The places
+ * of the landmarks stay on disk.
+ */
+export interface ScanKeys {
+  /** As in a fingerprint. */
+  readonly exact: string
+  readonly sketch: Float64Array
+  /** Keys of the landmarks of all readings. */
+  readonly landmarkKeys: Uint32Array
+  readonly readings: readonly Reading[]
+}
+
+/** `problem`: a sentence that names the file. */
+export type ScanAnswer = ScanKeys | { readonly problem: string }
+
+/** Return the part of a fingerprint that searches copies. */
+export function scanKeysOf({ exact, sketch, landmarks }: Fingerprint): ScanKeys {
+  const keys = landmarks.map(({ encoded }) => decodeLandmarks(encoded).keys)
+  const landmarkKeys = new Uint32Array(keys.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const own of keys) {
+    landmarkKeys.set(own, at)
+    at += own.length
+  }
+  return {
+    exact,
+    sketch: Float64Array.from(sketch),
+    landmarkKeys,
+    readings: landmarks.map(({ reading }) => reading),
+  }
+}
+
 export interface AuditOptions {
+  /** Read the fingerprint of a scan again, for its landmarks. */
+  readonly fingerprintOf: (item: ManifestCase) => Promise<Fingerprint>
   /** Data sets of the user, with their known overlaps. */
   readonly own?: readonly Dataset[]
   /** Read both scans and compare their noise. */
@@ -68,13 +102,13 @@ export interface AuditOptions {
 /** Cases with equal voxels, under one hash. */
 interface Scan {
   readonly cases: readonly ManifestCase[]
-  readonly fingerprint: Fingerprint
+  readonly keys: ScanKeys
 }
 
 /** Find all pairs of cases that depend on each other, and check whether they are on two sides of a split. */
 export async function auditCases(
   cases: readonly ManifestCase[],
-  answers: readonly FingerprintAnswer[],
+  answers: readonly ScanAnswer[],
   options: AuditOptions,
 ): Promise<AuditReport> {
   const scans = distinctScans(cases, answers)
@@ -96,14 +130,13 @@ export async function auditCases(
   }
 }
 
-function distinctScans(cases: readonly ManifestCase[], answers: readonly FingerprintAnswer[]): Scan[] {
-  const byHash = new Map<string, { cases: ManifestCase[]; fingerprint: Fingerprint }>()
-  for (const [at, answer] of answers.entries()) {
-    if (!('fingerprint' in answer)) continue
-    const { fingerprint } = answer
-    const known = byHash.get(fingerprint.exact)
+function distinctScans(cases: readonly ManifestCase[], answers: readonly ScanAnswer[]): Scan[] {
+  const byHash = new Map<string, { cases: ManifestCase[]; keys: ScanKeys }>()
+  for (const [at, keys] of answers.entries()) {
+    if ('problem' in keys) continue
+    const known = byHash.get(keys.exact)
     if (known) known.cases.push(cases[at]!)
-    else byHash.set(fingerprint.exact, { cases: [cases[at]!], fingerprint })
+    else byHash.set(keys.exact, { cases: [cases[at]!], keys })
   }
   return [...byHash.values()]
 }
@@ -123,12 +156,13 @@ function exactPairs({ cases }: Scan): AuditPair[] {
   )
 }
 
-async function nearPairs(scans: readonly Scan[], { compare, onCompared }: AuditOptions) {
-  const candidates = findCandidates(
-    scans.map(({ fingerprint }) => ({
-      sketch: fingerprint.sketch,
-      landmarks: fingerprint.landmarks.map(({ encoded }) => decodeLandmarks(encoded)),
-    })),
+async function nearPairs(scans: readonly Scan[], { fingerprintOf, compare, onCompared }: AuditOptions) {
+  const candidates = await findCandidates(
+    scans.map(({ keys }) => keys),
+    async (scan) => {
+      const { landmarks } = await fingerprintOf(scans[scan]!.cases[0]!)
+      return landmarks.map(({ encoded }) => decodeLandmarks(encoded))
+    },
   )
   const pairs: AuditPair[] = []
   let compared = 0
@@ -153,7 +187,7 @@ async function comparisonOf(
   if (proven || landmarks === null) return null
   const scanOf = (scan: Scan, reading: number): AuditScan => ({
     case: scan.cases[0]!,
-    reading: scan.fingerprint.landmarks[reading]!.reading,
+    reading: scan.keys.readings[reading]!,
   })
   return compare(scanOf(a, landmarks.readingA), scanOf(b, landmarks.readingB), landmarks.offsetMm)
 }

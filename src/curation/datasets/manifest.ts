@@ -160,6 +160,17 @@ export async function readManifest(file: string): Promise<Manifest> {
 
 /** Write a manifest, one case per line; equal manifests give equal bytes. */
 export async function writeManifest(file: string, manifest: Manifest): Promise<void> {
-  const lines = makeManifest(manifest.cases).cases.map((item) => `    ${JSON.stringify(item)}`)
-  await writeWhole(file, `{\n  "version": 1,\n  "cases": [\n${lines.join(',\n')}\n  ]\n}\n`)
+  await writeWhole(file, manifestText(makeManifest(manifest.cases)))
 }
+
+/** Yield the text of a manifest in parts of many cases: a manifest can have 100 MB and more. */
+function* manifestText({ cases }: Manifest): Generator<string> {
+  yield '{\n  "version": 1,\n  "cases": [\n'
+  for (let at = 0; at < cases.length; at += CASES_PER_WRITE) {
+    const lines = cases.slice(at, at + CASES_PER_WRITE).map((item) => `    ${JSON.stringify(item)}`)
+    yield `${lines.join(',\n')}${at + CASES_PER_WRITE < cases.length ? ',' : ''}\n`
+  }
+  yield '  ]\n}\n'
+}
+
+const CASES_PER_WRITE = 1000

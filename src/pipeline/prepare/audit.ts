@@ -2,18 +2,28 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { readingsOf } from '../../curation/audit/coarse-grid.js'
 import { type WholeHuVolume, wholeHu } from '../../curation/audit/exact-hash.js'
-import { fingerprintDirectory, keepFingerprint } from '../../curation/audit/fingerprint-cache.js'
+import {
+  fingerprintDirectory,
+  keepFingerprint,
+  keptFingerprint,
+} from '../../curation/audit/fingerprint-cache.js'
 import { slicePairs } from '../../curation/audit/pair-slices.js'
-import { type AuditPair, type AuditReport, type AuditScan, auditCases } from '../../curation/audit/run.js'
+import {
+  type AuditPair,
+  type AuditReport,
+  type AuditScan,
+  auditCases,
+  type ScanAnswer,
+  scanKeysOf,
+} from '../../curation/audit/run.js'
 import { compareScans } from '../../curation/audit/same-scan.js'
-import type { FingerprintAnswer } from '../../curation/case-tasks.js'
 import { forEachCase } from '../../curation/case-threads.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import type { Dataset } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
 import { parseForeignJson } from '../../foreign-text.js'
 import { type AuditPagePair, renderAudit } from '../../report/audit-page.js'
-import { readNifti } from '../../volume/nifti.js'
+import { readNifti, voxelMemory } from '../../volume/nifti.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
 
 export interface AuditSettings {
@@ -56,6 +66,10 @@ export async function runAudit(
   const report = await auditCases(distinct, answers, {
     ...(settings.own && { own: settings.own }),
     onCompared: settings.onCompared,
+    fingerprintOf: async ({ image }) => {
+      settings.signal?.throwIfAborted()
+      return (await keptFingerprint(image, fingerprintDirectory(settings.cache), voxelMemory())).fingerprint
+    },
     compare: async (a, b, offsetMm) => {
       settings.signal?.throwIfAborted()
       return compareScans(await scans(a), await scans(b), offsetMm)
@@ -73,15 +87,17 @@ export async function runAudit(
   return report
 }
 
-/** Return the fingerprint of each case, or the reason why it has none, in the order of the cases. */
+/** Return the keys of each case by its fingerprint, or the reason why it has none, in the order of the cases. */
 export async function fingerprintAll(
   cases: readonly ManifestCase[],
   { cache, workers, signal, onCase }: Pick<AuditSettings, 'cache' | 'workers' | 'signal' | 'onCase'>,
-): Promise<FingerprintAnswer[]> {
+): Promise<ScanAnswer[]> {
   const directory = fingerprintDirectory(cache)
   const task = { name: 'fingerprint', options: { directory } } as const
   return forEachCase(cases, task, { workers, signal, onCase }, async ({ image }, answer) => {
-    if ('fingerprint' in answer) await keepFingerprint(image, directory, answer)
+    if ('problem' in answer) return answer
+    await keepFingerprint(image, directory, answer)
+    return scanKeysOf(answer.fingerprint)
   })
 }
 

@@ -91,7 +91,7 @@ async function exactLeaks(
     answers.map((answer, at) => {
       if ('problem' in answer)
         throw new DataError(answer.problem, { hint: 'run `freetumor data check` for details' })
-      return [alike[at]!.id, answer.fingerprint.exact] as const
+      return [alike[at]!.id, answer.exact] as const
     }),
   )
   return pairsAlike(training, heldOut, ({ id }) => hashes.get(id), 'exact', 'the same voxels')

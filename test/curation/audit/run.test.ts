@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Fingerprint } from '../../../src/curation/audit/fingerprint.js'
 import { encodeLandmarks, type Landmarks } from '../../../src/curation/audit/landmarks.js'
-import { auditCases } from '../../../src/curation/audit/run.js'
-import type { FingerprintAnswer } from '../../../src/curation/case-tasks.js'
+import { auditCases, type ScanAnswer, scanKeysOf } from '../../../src/curation/audit/run.js'
 import { childCase } from '../../../src/curation/datasets/child.js'
 import type { ManifestCase } from '../../../src/curation/datasets/manifest.js'
 
@@ -21,8 +21,10 @@ function item(id: string, more: Partial<ManifestCase> = {}): ManifestCase {
   }
 }
 
+type Answer = { readonly fingerprint: Fingerprint } | { readonly problem: string }
+
 /** Scans with one seed share landmarks; those with one hash share all. */
-function print(exact: string, seed: number): FingerprintAnswer {
+function print(exact: string, seed: number): Answer {
   const landmarks: Landmarks = {
     mm: Float32Array.from({ length: 90 }, (_, at) => (at * 7) % 101),
     keys: Uint32Array.from({ length: 90 }, (_, at) => seed * 1000 + at),
@@ -38,12 +40,16 @@ function print(exact: string, seed: number): FingerprintAnswer {
   return { fingerprint }
 }
 
-async function audited(entries: readonly (readonly [ManifestCase, FingerprintAnswer])[], noise = 0) {
+async function audited(entries: readonly (readonly [ManifestCase, Answer])[], noise = 0) {
   const compared: string[] = []
   const report = await auditCases(
     entries.map(([one]) => one),
-    entries.map(([, answer]) => answer),
+    entries.map(([, answer]): ScanAnswer => ('problem' in answer ? answer : scanKeysOf(answer.fingerprint))),
     {
+      fingerprintOf: async ({ id }) => {
+        const [, answer] = entries.find(([one]) => one.id === id)!
+        return (answer as Extract<Answer, { fingerprint: Fingerprint }>).fingerprint
+      },
       compare: async (a, b) => {
         compared.push(`${a.case.id} ${b.case.id}`)
         return { noiseCorrelation: noise, offsetMm: [1, 2, 3] }

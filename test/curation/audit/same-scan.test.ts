@@ -7,35 +7,35 @@ import {
   findLandmarks,
   LANDMARK_CELL_MM,
 } from '../../../src/curation/audit/landmarks.js'
-import { findCandidates, type Searchable } from '../../../src/curation/audit/neighbours.js'
 import { compareScans, SAME_SCAN_CORRELATION } from '../../../src/curation/audit/same-scan.js'
 import { voxelSketch } from '../../../src/curation/audit/voxel-sketch.js'
 import { makePhantom } from '../../../src/phantom/make.js'
 import { moveAxes, spacingOf, toRas } from '../../../src/volume/geometry.js'
 import { readNifti } from '../../../src/volume/nifti.js'
 import type { Vec3, Volume } from '../../../src/volume/volume.js'
+import { candidatesOf, type DescribedScan } from '../../helpers/audit-candidates.js'
 import { diagonal } from '../../helpers/nifti-fixtures.js'
 import { allMoves, middlePart, resampled, retyped, windowed } from '../../helpers/scan-copies.js'
 import { sharedData } from '../../helpers/shared.js'
 
 const CELL: Vec3 = [LANDMARK_CELL_MM, LANDMARK_CELL_MM, LANDMARK_CELL_MM]
 
-const known = new WeakMap<Volume, Searchable>()
+const known = new WeakMap<Volume, DescribedScan>()
 
-function searchable(volume: Volume): Searchable {
+function searchable(volume: Volume): DescribedScan {
   if (!known.has(volume)) known.set(volume, describeScan(volume))
   return known.get(volume)!
 }
 
-function describeScan(volume: Volume): Searchable {
+function describeScan(volume: Volume): DescribedScan {
   const hu = wholeHu(volume)
   const landmarks = readingsOf(hu).map((reading) => findLandmarks(coarseGrid(hu, reading, CELL)))
   return { sketch: voxelSketch(hu), landmarks }
 }
 
 /** What an audit makes of two scans. */
-function judge(a: Volume, b: Volume) {
-  const [candidate] = findCandidates([searchable(a), searchable(b)])
+async function judge(a: Volume, b: Volume) {
+  const [candidate] = await candidatesOf([searchable(a), searchable(b)])
   if (!candidate) return { proven: false, noise: 0, offsetMm: null, same: false }
   const [huA, huB] = [wholeHu(a), wholeHu(b)]
   const { proven, landmarks } = candidate
@@ -62,8 +62,8 @@ describe('copies of a scan are found', () => {
     ['three quarters of its slices', middlePart(scan, [1, 1, 0.75])],
     ['its values clipped', retyped(windowed(scan, -175, 250), Float64Array)],
     ['another padding', { ...scan, data: scan.data.map((hu) => (hu < -900 ? -3024 : hu)) }],
-  ])('by their voxels: %s', (what, copy) => {
-    const found = judge(scan, copy)
+  ])('by their voxels: %s', async (what, copy) => {
+    const found = await judge(scan, copy)
     expect(found.same, JSON.stringify(found)).toBe(true)
     if (what !== 'its values clipped') expect(found.proven).toBe(true)
   })
@@ -90,26 +90,27 @@ describe('copies of a scan are found', () => {
       'a part of a resampled copy',
       middlePart(resampled(scan, spacing, [1.3, 1.3, 2]), [share, share, share]),
     ],
-  ])('by their noise: %s', (_, copy) => {
-    const found = judge(scan, copy)
+  ])('by their noise: %s', async (_, copy) => {
+    const found = await judge(scan, copy)
     expect(found.same, JSON.stringify(found)).toBe(true)
   })
 
-  it('with the position of one in the other', () => {
+  it('with the position of one in the other', async () => {
     const whole = resampled(scan, spacing, [2, 2, 2])
     const [x, y, z] = whole.shape
     const part = middlePart(whole, [(x - 8) / x, (y - 4) / y, (z - 12) / z])
     for (const [axis, wanted] of [8, 4, 12].entries())
-      expect(Math.abs(judge(scan, part).offsetMm![axis]! - wanted)).toBeLessThan(1)
+      expect(Math.abs((await judge(scan, part)).offsetMm![axis]! - wanted)).toBeLessThan(1)
   })
 })
 
 describe('different scans', () => {
-  it('are separated although their anatomy follows one recipe', () => {
+  it('are separated although their anatomy follows one recipe', async () => {
     for (const region of ['abdomen', 'chest'] as const) {
       const scans = [0, 1, 2, 3].map((index) => phantom(index, region))
       for (const [at, a] of scans.entries())
-        for (const b of scans.slice(at + 1)) expect(judge(a, b)).toMatchObject({ proven: false, same: false })
+        for (const b of scans.slice(at + 1))
+          expect(await judge(a, b)).toMatchObject({ proven: false, same: false })
     }
   })
 })
@@ -122,10 +123,10 @@ describe('landmarks', () => {
     for (const [at, mm] of found!.mm.entries()) expect(Math.abs(back.mm[at]! - mm)).toBeLessThan(0.051)
   })
 
-  it('of an empty or tiny volume are empty, and nothing is found', () => {
+  it('of an empty or tiny volume are empty, and nothing is found', async () => {
     const nothing = { data: new Int16Array(8), shape: [2, 2, 2] as const, affine: diagonal() }
     expect(searchable(nothing)).toMatchObject({ sketch: [], landmarks: [] })
-    expect(findCandidates([searchable(nothing), searchable(nothing), searchable(scan)])).toEqual([])
+    expect(await candidatesOf([searchable(nothing), searchable(nothing), searchable(scan)])).toEqual([])
   })
 })
 
@@ -145,12 +146,12 @@ describe.skipIf(folders.includes(null))('real scans', () => {
       files.map(async ([, name], at) => toRas(await readNifti(`${folders[at]}/${name}`))),
     )
     for (const [at, a] of scans.entries()) {
-      for (const b of scans.slice(at + 1)) expect(judge(a, b).same).toBe(false)
-      expect(judge(a, middlePart(a, [share, share, share]))).toMatchObject({ proven: true })
+      for (const b of scans.slice(at + 1)) expect((await judge(a, b)).same).toBe(false)
+      expect(await judge(a, middlePart(a, [share, share, share]))).toMatchObject({ proven: true })
       // the larger ones are part of scripts/figures/audit
       if (a.data.length > 5e6) continue
       const copy = windowed(resampled(a, spacingOf(a.affine), [3, 3, 4]), -175, 250)
-      expect(judge(a, copy)).toMatchObject({ proven: false, same: true })
+      expect(await judge(a, copy)).toMatchObject({ proven: false, same: true })
     }
   })
 })

@@ -37,6 +37,19 @@ describe('a manifest', () => {
     )
   })
 
+  it('has one line per case, whatever their number', async () => {
+    const folder = temporaryFolder()
+    for (const count of [1, 999, 1000, 1001, 2000]) {
+      const file = join(folder, `${count}.json`)
+      const manifest = makeManifest(
+        Array.from({ length: count }, (_, at) => item(String(at).padStart(5, '0'))),
+      )
+      await writeManifest(file, manifest)
+      const cases = manifest.cases.map((one) => `    ${JSON.stringify(one)}`).join(',\n')
+      expect(readFileSync(file, 'utf8')).toBe(`{\n  "version": 1,\n  "cases": [\n${cases}\n  ]\n}\n`)
+    }
+  })
+
   it('is equal after writing and reading, and equal manifests are equal files', async () => {
     const folder = temporaryFolder()
     const manifest = makeManifest([item('b'), item('a')])
