@@ -175,6 +175,13 @@ export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
+export {
+  type ProvenanceState,
+  type Verification,
+  type VerifiedFile,
+  type VerifyOptions,
+  verifyScans as verify,
+} from './provenance/verify.js'
 export type { CalibratedThreshold, Calibration, HeldOutTumor, SizesByVolume } from './quality/calibration.js'
 export type { TumorMeasures, Verdict } from './quality/judge.js'
 export type { LedgerLine, LedgerPlugin, SynthesisLine } from './quality/ledger.js'
@@ -217,7 +224,7 @@ export {
   type TumorOutcome,
   type TumorPlan,
 } from './simulation/tumor.js'
-export type { StudioSettings } from './studio/options.js'
+export type { StudioAddress, StudioSettings } from './studio/options.js'
 export type { Studio } from './studio/server.js'
 export type * from './training/events.js'
 export type { RestartPolicy } from './training/failure.js'

@@ -6,7 +6,7 @@ export interface WeightsLicence {
   readonly network: 'segmentor' | 'baseline' | 'generator'
   /** Name of the file, without its folder; of a plug-in: `plug-in NAME VERSION`. */
   readonly file: string
-  /** Of the file, or of the program of a plug-in; null for a plug-in without a program file. */
+  /** Hash of the file, or of the program of a plug-in; null for a plug-in without a program file. */
   readonly sha256: string | null
   /** Null: the licence of these weights of another project is not stated. */
   readonly licence: string | null

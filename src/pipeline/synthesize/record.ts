@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UsageError } from '../../errors.js'
@@ -65,6 +66,7 @@ export function recordedSettings(
   }
 }
 
+<<<<<<< HEAD
 /** Return the sets of weights in their files, as far as they are named. */
 function weightSets({ generator, baseline }: Pick<SynthesisSettings, 'generator' | 'baseline'>): {
   readonly weights?: Readonly<Record<string, string>>
@@ -72,6 +74,28 @@ function weightSets({ generator, baseline }: Pick<SynthesisSettings, 'generator'
   const named = Object.entries({ generator: generator?.weights, baseline: baseline?.weights })
   const weights = named.filter((entry): entry is [string, string] => entry[1] != null)
   return weights.length === 0 ? {} : { weights: Object.fromEntries(weights) }
+=======
+/**
+ * Keys of the settings that decide a painted tumor. Another rule, baseline, number of variants or attempts paints equal
+ * tumors.
+ */
+export const PAINTING = {
+  top: ['seed', 'region', 'spacingMm', 'windowHu', 'patchVoxels', 'simulation', 'channel'],
+  synthesize: ['specialist', 'overlap', 'windowBatch'],
+} as const
+
+/** Return the SHA-256 of the settings that paint tumors, for the marks of the files. */
+export function paintingHash(recorded: Readonly<Record<string, unknown>>): string {
+  const { synthesize, checkpoints } = recorded
+  const { generator, plugins } = checkpoints as SynthesisLine['checkpoints']
+  const painting = [
+    ...PAINTING.top.map((key) => recorded[key]),
+    ...PAINTING.synthesize.map((key) => (synthesize as Readonly<Record<string, unknown>>)[key]),
+    generator,
+    plugins?.generator ?? null,
+  ]
+  return createHash('sha256').update(JSON.stringify(painting)).digest('hex')
+>>>>>>> main
 }
 
 function differences(before: string, after: string): string {
