@@ -57,19 +57,10 @@ export async function exportModelOf(
   const licences = await licencesOf('segmentor', facts)
   for (const { file, licence } of licences)
     if (licence === null)
-<<<<<<< HEAD
       note(`${file}: its licence is not stated; record it: ${recordCommand(file, [checkpoint])}`, 'warning')
-  const region = asRecord(facts.metadata)?.region ?? null
-  const about = { writer: 'freetumor', checkpointSha256: sha256, region, licences }
-=======
-      note(
-        `${file}: its licence is not stated; record it: freetumor checkpoint licence ${file} NAME`,
-        'warning',
-      )
   const stated = asRecord(facts.metadata)?.region ?? region ?? null
   const about = { writer: 'freetumor', checkpointSha256: sha256, region: stated, licences }
   const preparation = region === undefined ? null : preparationOfRegion(region)
->>>>>>> main
   return await writeWholeFolder(target, async (folder) => {
     const spec = { checkpoint, to, out: folder, about, merging: merging ?? null, preparation }
     const { kind, tensors, deviation, files } = await runtime.exportWeights(spec, { signal, weights })

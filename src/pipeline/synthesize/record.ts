@@ -66,7 +66,6 @@ export function recordedSettings(
   }
 }
 
-<<<<<<< HEAD
 /** Return the sets of weights in their files, as far as they are named. */
 function weightSets({ generator, baseline }: Pick<SynthesisSettings, 'generator' | 'baseline'>): {
   readonly weights?: Readonly<Record<string, string>>
@@ -74,7 +73,8 @@ function weightSets({ generator, baseline }: Pick<SynthesisSettings, 'generator'
   const named = Object.entries({ generator: generator?.weights, baseline: baseline?.weights })
   const weights = named.filter((entry): entry is [string, string] => entry[1] != null)
   return weights.length === 0 ? {} : { weights: Object.fromEntries(weights) }
-=======
+}
+
 /**
  * Keys of the settings that decide a painted tumor. Another rule, baseline, number of variants or attempts paints equal
  * tumors.
@@ -86,16 +86,18 @@ export const PAINTING = {
 
 /** Return the SHA-256 of the settings that paint tumors, for the marks of the files. */
 export function paintingHash(recorded: Readonly<Record<string, unknown>>): string {
-  const { synthesize, checkpoints } = recorded
+  const { synthesize, checkpoints, weights } = recorded
   const { generator, plugins } = checkpoints as SynthesisLine['checkpoints']
+  const set = (weights as { readonly generator?: string } | undefined)?.generator
   const painting = [
     ...PAINTING.top.map((key) => recorded[key]),
     ...PAINTING.synthesize.map((key) => (synthesize as Readonly<Record<string, unknown>>)[key]),
     generator,
     plugins?.generator ?? null,
+    // absent by default: hashes of earlier versions stay
+    ...(set === undefined ? [] : [set]),
   ]
   return createHash('sha256').update(JSON.stringify(painting)).digest('hex')
->>>>>>> main
 }
 
 function differences(before: string, after: string): string {
