@@ -6,7 +6,6 @@ import { resolveConfig } from '../../../src/config/resolve.js'
 import type { RunConfig } from '../../../src/config/schema.js'
 import type { StageContext } from '../../../src/pipeline/context.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
-import type { PluginFacts } from '../../../src/pipeline/ports/plugin.js'
 import type { ModelRuntime } from '../../../src/pipeline/ports/runtime.js'
 import { hashInputs } from '../../../src/pipeline/train/resume.js'
 import { startTraining } from '../../../src/pipeline/train/run.js'
@@ -15,13 +14,6 @@ import type { Run } from '../../../src/training/run.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 import { memoryConfig, memoryRuntime } from './memory-run.js'
-
-const PLUGIN: PluginFacts = {
-  ...{ name: 'painter', version: '2', licence: 'CC-BY-NC-4.0', sha256: 'a'.repeat(64) },
-  synthesize: { names: ['pancreas'], spacingMm: null, windowHu: null, patchVoxels: [96, 96, 96] },
-  segment: null,
-  tumorOutputs: [],
-}
 
 /** A world in which a file holds what is said here, and nothing can be trained. */
 function world(files: Readonly<Record<string, CheckpointFacts>>) {
@@ -35,7 +27,6 @@ function world(files: Readonly<Record<string, CheckpointFacts>>) {
       sets.push([name, weights ?? null])
       return files[name]!
     },
-    inspectPlugin: async () => PLUGIN,
   } as Partial<ModelRuntime> as ModelRuntime
   const context: StageContext = {
     runtime,
@@ -79,20 +70,6 @@ test('named weights are inspected, and their paths are passed to the run', async
     licences: [],
   })
   expect(notes).toEqual([])
-})
-
-test('the licence of a plug-in is one of the licences of the run', async () => {
-  const { folder, weights } = world({ 'b.pt': checkpointFacts([segmentorFacts(7)]) })
-  const plain = run(folder, 'b.pt', null)
-  const networks = { baseline: plain.networks.baseline, generator: { plugin: { command: ['painter'] } } }
-  const config = resolveConfig({
-    ...{ job: 'segmentation', region: 'abdomen', name: 'test', networks },
-    data: { datasets: [{ name: 'BTCV' }] },
-    training: { target: 'panc', task: 'freesyn' },
-  })
-  expect((await weights(config)).licences).toEqual([
-    { network: 'generator', file: 'plug-in painter 2', sha256: PLUGIN.sha256, licence: 'CC-BY-NC-4.0' },
-  ])
 })
 
 test('named sets of weights are inspected, and reach Python and the hash of the inputs', async () => {
