@@ -33,6 +33,8 @@ import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
 import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
 import type { MergingOrder } from './pipeline/ports/checkpoint.js'
 import type { PredictOptions } from './pipeline/predict/run.js'
+import { compareRealism, type Realism } from './pipeline/realism/run.js'
+import type { RealismOptions } from './pipeline/realism/settings.js'
 import type { SynthesisProgress } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type CheckpointFormat, type Converted, convertFile } from './runtime/checkpoint.js'
@@ -150,6 +152,14 @@ export function exportDataset(
  */
 export function labelOrgans(options: LabelOrgansOptions, settings: CallSettings = {}): Promise<OrganLabels> {
   return withContext(settings, (context) => labelOrgansAt(options, context, toolRunner))
+}
+
+/**
+ * Compare the tumors of a synthetic data set with real ones, and search for copies of real tumors. A stopped call resumes.
+ * @throws DataError for a side without a labelled case, or label ids without a meaning; a case that fails is in the result
+ */
+export function realism(options: RealismOptions, settings: CallSettings = {}): Promise<Realism> {
+  return withContext(settings, (context) => compareRealism(options, context))
 }
 
 export interface PredictionSettings extends PredictOptions {

@@ -57,6 +57,7 @@ export {
   mergeShards,
   type PredictionSettings,
   predict,
+  realism,
   type SynthesizeSettings,
   synthesize,
 } from './calls.js'
@@ -149,9 +150,27 @@ export type { CaseError, NodePlace } from './pipeline/ports/common.js'
 export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { PluginSpec } from './pipeline/ports/plugin.js'
+export type {
+  CopyThreshold,
+  FeatureRow,
+  FeatureSide,
+  GroupFigure,
+  NearestTumor,
+  TumorSizeClass,
+  TumorCounts,
+} from './pipeline/ports/realism.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
+export type {
+  ExceededLimit,
+  RealismFeature,
+  RealismLimit,
+  RealismMeasure,
+  RealismResult,
+} from './pipeline/realism/result.js'
+export type { Realism } from './pipeline/realism/run.js'
+export type { RealismOptions } from './pipeline/realism/settings.js'
 export { writeAnyReport as writeReport } from './pipeline/report/write.js'
 export { type ReviewAgreement, type ReviewerPair, reviewAgreement } from './pipeline/review-agreement.js'
 export type { ReviewSummary } from './pipeline/review-summary.js'

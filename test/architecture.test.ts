@@ -66,6 +66,7 @@ const STAGES = [
   'predict',
   'organs',
   'evaluate',
+  'realism',
   'serve',
   'submit',
   'export',

@@ -23,6 +23,7 @@ import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { CreatedStudy } from '../pipeline/readers/create.js'
 import type { ScoredStudy } from '../pipeline/readers/score.js'
+import type { Realism } from '../pipeline/realism/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
@@ -89,6 +90,7 @@ export interface JsonOutputs {
   predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
+  realism: Realism
   report: { readonly reports: readonly string[] }
   'readers create': CreatedStudy
   'readers delete': { readonly reader: string; readonly renamed: string | null }

@@ -154,6 +154,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./calibrate.js')).addCalibrateCommand,
   },
   {
+    usage: 'realism [options] <synthetic> <real>',
+    description: 'Compare synthetic with real tumors, and search for copies; exit 3 if a limit is exceeded',
+    load: async () => (await import('./realism.js')).addRealismCommand,
+  },
+  {
     usage: 'merge [options] <path>',
     description: 'Merge the results of all shards; the files are those of a command without shards',
     load: async () => (await import('./merge.js')).addMergeCommand,
