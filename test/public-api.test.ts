@@ -293,6 +293,7 @@ it('matches its snapshot', () => {
       "StepEvent",
       "Stratum",
       "Studio",
+      "StudioAddress",
       "StudioSettings",
       "SubmitSettings",
       "SubmittedJob",
