@@ -177,6 +177,8 @@ export interface SynthesizeSettings {
   readonly labels?: string | undefined
   /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
+  /** Licence of the host CTs. Default: that of a registered data set. */
+  readonly licence?: string | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
   /** Paint into the hosts of one shard only. */
   readonly shard?: Shard | undefined

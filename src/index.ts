@@ -174,6 +174,13 @@ export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
+export {
+  type ProvenanceState,
+  type Verification,
+  type VerifiedFile,
+  type VerifyOptions,
+  verifyScans as verify,
+} from './provenance/verify.js'
 export type { CalibratedThreshold, Calibration, HeldOutTumor, SizesByVolume } from './quality/calibration.js'
 export type { TumorMeasures, Verdict } from './quality/judge.js'
 export type { LedgerLine, LedgerPlugin, SynthesisLine } from './quality/ledger.js'

@@ -39,7 +39,7 @@ const COMMON = [
   'usable-processors.ts',
   'whole-file.ts',
 ]
-const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
+const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation', 'provenance'] as const
 const ALL_BELOW_PIPELINE = [
   'volume',
   'config',
@@ -49,6 +49,7 @@ const ALL_BELOW_PIPELINE = [
   'readers',
   'report',
   'cluster',
+  'tracking',
 ]
 
 /** Folders of pipeline/: a stage may import those before it. */
@@ -83,7 +84,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   report: { uses: [], types: ['training/events.ts', 'quality', 'readers'] },
   phantom: { uses: ['volume'] },
   cluster: { uses: [], types: ['config'] },
-  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster'] },
+  tracking: { uses: ['training'], types: ['config'] },
+  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster', 'tracking'] },
   pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
   ...Object.fromEntries(
     [...STAGES, 'pipeline/flows'].map((stage, at) => [
@@ -94,7 +96,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   transport: { uses: ['generated'] },
   runtime: {
     uses: ['transport', 'generated', 'cluster'],
-    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
+    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling', 'tracking'],
   },
   studio: {
     uses: [
@@ -142,7 +144,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],
-  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'readers', 'studio', 'mcp'],
+  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'provenance', 'readers', 'studio', 'mcp'],
 }
 
 const roomOf = (path: string): string =>
@@ -297,6 +299,7 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   case_pool: [],
   // a process of its own, in an optional part of the runtime
   dicom: ['bridge'],
+  wandb_run: [],
   jobs: [
     'config',
     'models',
@@ -348,6 +351,7 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   numcodecs: ['data'],
   google_crc32c: ['data'],
   tensorboard: ['training'],
+  wandb: ['wandb_run'],
   grpc: ['bridge'],
   zmq: ['bridge'],
   google: ['bridge'],

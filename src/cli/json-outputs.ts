@@ -29,9 +29,12 @@ import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
 import type { ConfigCheck } from '../pipeline/train/check.js'
+import type { KeyRecord, KeyStatement } from '../provenance/keys.js'
+import type { Verification, VerifiedFile } from '../provenance/verify.js'
 import type { Converted, ProbeResult } from '../runtime/checkpoint.js'
 import type { DoctorReport } from '../runtime/doctor.js'
 import type { SetupResult } from '../runtime/setup.js'
+import type { Sent } from '../tracking/feed.js'
 import type { RunEvent } from '../training/events.js'
 import type { LaunchEvent, LaunchResult } from '../training/launch.js'
 import type { RunResult } from '../training/run.js'
@@ -71,6 +74,11 @@ export interface JsonOutputs {
   evaluate: Evaluation
   export: ModelExport | DatasetExport
   init: { readonly file: string }
+  'key create|rotate|revoke|show': KeyStatement & { readonly folder: string }
+  'key list': { readonly folder: string; readonly keys: readonly KeyRecord[] }
+  'key sign': { readonly manifest: string; readonly key: string; readonly files: number }
+  /** `signedBy`: the trusted key that it replaces, if one does. */
+  'key trust': { readonly key: KeyRecord; readonly signedBy: string | null }
   launch: LaunchResult
   merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
@@ -94,6 +102,11 @@ export interface JsonOutputs {
   'runs pause|unpause|checkpoint|stop': { readonly command: string; readonly step: number }
   'runs set': { readonly command: 'setLearningRate'; readonly value: number; readonly step: number }
   'runs show': RunSummary
+  'runs sync': {
+    readonly directory: string
+    /** `failure`: why a tracker lacks values; null if it has all. */
+    readonly trackers: readonly (Omit<Sent, 'failure'> & { readonly failure: string | null })[]
+  }
   setup: SetupResult
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
@@ -103,6 +116,7 @@ export interface JsonOutputs {
   sweep: Sweep
   synthesize: SynthesisWithSegs & Partial<DicomSynthesis>
   train: RunResult
+  verify: Verification
   'train --detach': { readonly directory: string; readonly pid: number }
 }
 
@@ -114,4 +128,5 @@ export interface JsonLines {
   'runs attach': RunEvent
   synthesize: SynthesisProgress
   train: RunEvent
+  verify: VerifiedFile
 }

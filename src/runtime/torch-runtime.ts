@@ -19,7 +19,7 @@ import type {
 import type { CallOptions, CaseOutcome, NodePlace } from '../pipeline/ports/common.js'
 import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import type { ServeSpec } from '../pipeline/ports/serving.js'
-import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
+import type { SynthesizeSpec } from '../pipeline/ports/synthesis.js'
 import type { RuntimeEvent, StepFeed, TrainingSession, TrainingSpec } from '../pipeline/ports/training.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
@@ -41,6 +41,7 @@ import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
 import { shareRun } from './run-service.js'
 import { answerVariantRank } from './variant-service.js'
+import { wandbTracker } from './wandb.js'
 import { watchForHang } from './watchdog.js'
 
 export interface TorchRuntimeOptions {
@@ -56,11 +57,13 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     predict: (spec, call) => runPrediction(options, spec, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
     picture: (spec, call) => runCases<PicturedCase>(options, spec, null, call),
-    synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
+    synthesize: (spec, feed, call) =>
+      runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message)),
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
     exportWeights: (spec, call) => exportFile(spec, { ...options, ...call }),
     inspectPlugin: (spec, call) => inspectPlugin(spec, { ...options, ...call }),
+    wandb: (directory, project, facts) => wandbTracker(options.python, directory, project, facts),
     share: shareRun,
     lock: (directory, work) => lockDirectory(directory, work, options.python),
   }
@@ -288,15 +291,6 @@ async function* runCases<T>(
     release()
     await job.close()
   }
-}
-
-async function runSynthesis(
-  options: TorchRuntimeOptions,
-  spec: SynthesizeSpec,
-  feed: VariantFeed,
-  call: CallOptions,
-): Promise<void> {
-  await runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message))
 }
 
 /** Iterate over the results in the order in which the ranks send them. */

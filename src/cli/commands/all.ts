@@ -109,6 +109,16 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./reviews.js')).addReviewsCommand,
   },
   {
+    usage: 'verify [options] <path>',
+    description: 'Verify marks and signatures of synthetic scans',
+    load: async () => (await import('./verify.js')).addVerifyCommand,
+  },
+  {
+    usage: 'key',
+    description: 'Create, share, rotate and revoke the keys that sign synthetic data sets',
+    load: async () => (await import('./key.js')).addKeyCommand,
+  },
+  {
     usage: 'readers',
     description: 'Run a reader study: can people distinguish real from synthetic tumors?',
     load: async () => (await import('./readers.js')).addReadersCommand,

@@ -4,6 +4,7 @@ import { packageRoot } from '../../runtime/python.js'
 import { controlledProcesses } from '../../runtime/run-service.js'
 import { openStudio } from '../../studio/server.js'
 import { type AddressFlags, addAddressOptions, addressOf } from '../address-options.js'
+import { noteDicom } from '../dicom-arguments.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -43,6 +44,7 @@ export const addStudioCommand: AddCommand = (program, io) => {
         control: options.control,
         reviews: options.reviews === undefined ? undefined : resolve(io.cwd, options.reviews),
       })
+      for (const one of given) await noteDicom(one, io)
       printResult(io, 'studio', options.output, { url: studio.url }, () => [studio.url])
       io.note('open this URL in a browser; Ctrl-C ends the server')
       await stopped
