@@ -17,13 +17,7 @@ import type {
   PrepareSpec,
 } from '../pipeline/ports/cases.js'
 import type { CallOptions, CaseOutcome, NodePlace } from '../pipeline/ports/common.js'
-import type {
-  ComparedTumors,
-  CompareTumorsSpec,
-  FoundCopies,
-  MeasuredTumors,
-  RealismSpec,
-} from '../pipeline/ports/realism.js'
+import type { RealismJob } from '../pipeline/ports/realism.js'
 import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import type { ServeSpec } from '../pipeline/ports/serving.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
@@ -64,8 +58,8 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     predict: (spec, call) => runPrediction(options, spec, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
     picture: (spec, call) => runCases<PicturedCase>(options, spec, null, call),
-    measureTumors: (spec, call) => runCases<MeasuredTumors>(options, spec, null, call),
-    compareTumors: (spec, call) => runCases<ComparedTumors | FoundCopies>(options, spec, null, call),
+    measureTumors: (spec, call) => runCases(options, spec, null, call),
+    compareTumors: (spec, call) => runCases(options, spec, null, call),
     synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
@@ -83,8 +77,7 @@ type JobSpec =
   | PredictSpec
   | EvaluateSpec
   | PictureSpec
-  | RealismSpec
-  | CompareTumorsSpec
+  | RealismJob
   | SynthesizeSpec
   | ServeSpec
 /** Function that answers a message of a rank over the feed. */
@@ -279,7 +272,7 @@ const FAREWELL_MS = 30_000
 /** Run a job whose events are results by case. */
 async function* runCases<T>(
   options: TorchRuntimeOptions,
-  spec: PrepareSpec | EvaluateSpec | PictureSpec | RealismSpec | CompareTumorsSpec,
+  spec: PrepareSpec | EvaluateSpec | PictureSpec | RealismJob,
   ranks: number | null,
   call: CallOptions,
 ): AsyncIterable<CaseOutcome<T>> {
@@ -296,17 +289,12 @@ async function* runCases<T>(
   } catch (error) {
     // prepared cases and measured tumors stay; an evaluation starts again from the beginning
     if (call.signal?.aborted)
-      throw jobStopped(jobName(spec), spec.job !== 'evaluate' && spec.job !== 'picture')
+      throw jobStopped(spec.job, spec.job !== 'evaluate' && spec.job !== 'picture')
     throw error
   } finally {
     release()
     await job.close()
   }
-}
-
-/** Return the name of a job, as commands have it. */
-function jobName({ job }: { readonly job: string }): string {
-  return job === 'compare-tumors' ? 'realism' : job
 }
 
 async function runSynthesis(

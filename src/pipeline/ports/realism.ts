@@ -6,7 +6,7 @@ export interface RealismSpec {
   readonly workers: number
   /** Folder of the measures, one file per case. */
   readonly directory: string
-  /** Of the isotropic grid. */
+  /** Spacing of the isotropic grid. */
   readonly spacingMm: number
   readonly cases: readonly {
     readonly id: string
@@ -72,6 +72,8 @@ export interface CompareTumorsSpec {
     readonly size: string
   }[]
 }
+
+export type RealismJob = RealismSpec | CompareTumorsSpec
 
 /** Numbers of tumors and patients of both sides. */
 export interface TumorCounts {
