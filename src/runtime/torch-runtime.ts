@@ -20,7 +20,7 @@ import type { CallOptions, CaseOutcome, NodePlace } from '../pipeline/ports/comm
 import type { RealismJob } from '../pipeline/ports/realism.js'
 import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import type { ServeSpec } from '../pipeline/ports/serving.js'
-import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
+import type { SynthesizeSpec } from '../pipeline/ports/synthesis.js'
 import type { RuntimeEvent, StepFeed, TrainingSession, TrainingSpec } from '../pipeline/ports/training.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
@@ -60,7 +60,8 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     picture: (spec, call) => runCases<PicturedCase>(options, spec, null, call),
     measureTumors: (spec, call) => runCases(options, spec, null, call),
     compareTumors: (spec, call) => runCases(options, spec, null, call),
-    synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
+    synthesize: (spec, feed, call) =>
+      runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message)),
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
     exportWeights: (spec, call) => exportFile(spec, { ...options, ...call }),
@@ -288,22 +289,13 @@ async function* runCases<T>(
     }
   } catch (error) {
     // prepared cases and measured tumors stay; an evaluation starts again from the beginning
-    if (call.signal?.aborted)
-      throw jobStopped(spec.job, spec.job !== 'evaluate' && spec.job !== 'picture')
+    const resumable = spec.job !== 'evaluate' && spec.job !== 'picture'
+    if (call.signal?.aborted) throw jobStopped(spec.job, resumable)
     throw error
   } finally {
     release()
     await job.close()
   }
-}
-
-async function runSynthesis(
-  options: TorchRuntimeOptions,
-  spec: SynthesizeSpec,
-  feed: VariantFeed,
-  call: CallOptions,
-): Promise<void> {
-  await runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message))
 }
 
 /** Iterate over the results in the order in which the ranks send them. */
