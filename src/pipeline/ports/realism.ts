@@ -73,8 +73,6 @@ export interface CompareTumorsSpec {
   }[]
 }
 
-export type RealismJob = RealismSpec | CompareTumorsSpec
-
 /** Numbers of tumors and patients of both sides. */
 export interface TumorCounts {
   readonly synthetic: number
