@@ -19,6 +19,16 @@ import {
   calibrateMasks,
   type WrittenCalibration,
 } from './pipeline/evaluate/calibrate.js'
+import {
+  type HardNegativeOptions,
+  type HardNegatives,
+  mineHardNegatives as hardNegativesOfMasks,
+} from './pipeline/evaluate/hard-negatives.js'
+import {
+  calibrateOperatingPoint,
+  type OperatingPointOptions,
+  type WrittenOperatingPoint,
+} from './pipeline/evaluate/operating-point.js'
 import { type DatasetExport, type ExportDatasetOptions, exportDatasetOf } from './pipeline/export/dataset.js'
 import { type ExportModelOptions, exportModelOf, type ModelExport } from './pipeline/export/model.js'
 import {
@@ -74,6 +84,22 @@ export function calibrate(
   settings: CallSettings = {},
 ): Promise<WrittenCalibration> {
   return withContext(settings, (context) => calibrateMasks(options, context))
+}
+
+/** Fit a rule that removes predicted lesions, and write the file that `predict` and `evaluate` read. */
+export function calibrateLesions(
+  options: OperatingPointOptions,
+  settings: CallSettings = {},
+): Promise<WrittenOperatingPoint> {
+  return withContext(settings, (context) => calibrateOperatingPoint(options, context))
+}
+
+/** List the false positives in masks of healthy scans, and write the file that `sampling.hardNegatives` names. */
+export function mineHardNegatives(
+  options: HardNegativeOptions,
+  settings: CallSettings = {},
+): Promise<HardNegatives> {
+  return withContext(settings, (context) => hardNegativesOfMasks(options, context))
 }
 
 /**

@@ -48,6 +48,7 @@ export {
   type CallSettings,
   type ConvertSettings,
   calibrate,
+  calibrateLesions,
   checkData,
   convertCheckpoint,
   convertDicom,
@@ -55,6 +56,7 @@ export {
   exportModel,
   labelOrgans,
   mergeShards,
+  mineHardNegatives,
   type PredictionSettings,
   predict,
   realism,
@@ -92,6 +94,14 @@ export type {
   LesionOverlap,
   OverlapMeasures,
 } from './evaluation/measures.js'
+export type {
+  LesionFeatures,
+  LesionOperatingPoint,
+  LesionRule,
+  RuleFeature,
+  RuleFigures,
+  WantedPoint,
+} from './evaluation/operating-point.js'
 export type { MetricGrid, ProfileName } from './evaluation/profiles.js'
 export type {
   Figure,
@@ -107,6 +117,7 @@ export type {
 } from './evaluation/summary.js'
 export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
+export type { WeightSets } from './pipeline/checkpoint/weight-sets.js'
 export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
 export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
@@ -117,6 +128,12 @@ export { type DataImport, type ImportDataOptions, importData } from './pipeline/
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
 export type { CalibrateOptions, WrittenCalibration } from './pipeline/evaluate/calibrate.js'
+export type {
+  HardNegativeOptions,
+  HardNegatives,
+  ListedHardNegative,
+} from './pipeline/evaluate/hard-negatives.js'
+export type { OperatingPointOptions, WrittenOperatingPoint } from './pipeline/evaluate/operating-point.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DatasetExport, DatasetFormat, ExportDatasetOptions } from './pipeline/export/dataset.js'

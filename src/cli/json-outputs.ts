@@ -6,6 +6,8 @@ import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { WrittenCalibration } from '../pipeline/evaluate/calibrate.js'
+import type { HardNegatives } from '../pipeline/evaluate/hard-negatives.js'
+import type { WrittenOperatingPoint } from '../pipeline/evaluate/operating-point.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DatasetExport } from '../pipeline/export/dataset.js'
 import type { ModelExport } from '../pipeline/export/model.js'
@@ -49,7 +51,7 @@ export const SCHEMA_VERSION = 1
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
   '--help': CommandTree
-  calibrate: WrittenCalibration
+  calibrate: WrittenCalibration | WrittenOperatingPoint
   'checkpoint convert': Converted
   'checkpoint inspect': CheckpointFacts & {
     readonly licences: readonly WeightsLicence[]
@@ -74,6 +76,7 @@ export interface JsonOutputs {
   doctor: DoctorReport
   evaluate: Evaluation
   export: ModelExport | DatasetExport
+  'hard-negatives': HardNegatives
   init: { readonly file: string }
   'key create|rotate|revoke|show': KeyStatement & { readonly folder: string }
   'key list': { readonly folder: string; readonly keys: readonly KeyRecord[] }
