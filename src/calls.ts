@@ -33,6 +33,8 @@ import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
 import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
 import type { MergingOrder } from './pipeline/ports/checkpoint.js'
 import type { PredictOptions } from './pipeline/predict/run.js'
+import { compareRealism, type Realism } from './pipeline/realism/run.js'
+import type { RealismOptions } from './pipeline/realism/settings.js'
 import type { SynthesisProgress } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type CheckpointFormat, type Converted, convertFile } from './runtime/checkpoint.js'
@@ -152,6 +154,14 @@ export function labelOrgans(options: LabelOrgansOptions, settings: CallSettings 
   return withContext(settings, (context) => labelOrgansAt(options, context, toolRunner))
 }
 
+/**
+ * Compare the tumors of a synthetic data set with real ones, and search for copies of real tumors. A stopped call resumes.
+ * @throws DataError for a side without a labelled case, or label ids without a meaning; a case that fails is in the result
+ */
+export function realism(options: RealismOptions, settings: CallSettings = {}): Promise<Realism> {
+  return withContext(settings, (context) => compareRealism(options, context))
+}
+
 export interface PredictionSettings extends PredictOptions {
   /** Write DICOM SEG for the CT series that the scans were converted from, into `OUT/dicom-seg`. */
   readonly dicomSeg?: DicomSegOptions | undefined
@@ -177,6 +187,8 @@ export interface SynthesizeSettings {
   readonly labels?: string | undefined
   /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
+  /** Licence of the host CTs. Default: that of a registered data set. */
+  readonly licence?: string | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
   /** Paint into the hosts of one shard only. */
   readonly shard?: Shard | undefined

@@ -57,6 +57,7 @@ export {
   mergeShards,
   type PredictionSettings,
   predict,
+  realism,
   type SynthesizeSettings,
   synthesize,
 } from './calls.js'
@@ -148,9 +149,27 @@ export type { CaseError, NodePlace } from './pipeline/ports/common.js'
 export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { PluginSpec } from './pipeline/ports/plugin.js'
+export type {
+  CopyThreshold,
+  FeatureRow,
+  FeatureSide,
+  GroupFigure,
+  NearestTumor,
+  TumorSizeClass,
+  TumorCounts,
+} from './pipeline/ports/realism.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
+export type {
+  ExceededLimit,
+  RealismFeature,
+  RealismLimit,
+  RealismMeasure,
+  RealismResult,
+} from './pipeline/realism/result.js'
+export type { Realism } from './pipeline/realism/run.js'
+export type { RealismOptions } from './pipeline/realism/settings.js'
 export { writeAnyReport as writeReport } from './pipeline/report/write.js'
 export { type ReviewAgreement, type ReviewerPair, reviewAgreement } from './pipeline/review-agreement.js'
 export type { ReviewSummary } from './pipeline/review-summary.js'
@@ -174,6 +193,13 @@ export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
+export {
+  type ProvenanceState,
+  type Verification,
+  type VerifiedFile,
+  type VerifyOptions,
+  verifyScans as verify,
+} from './provenance/verify.js'
 export type { CalibratedThreshold, Calibration, HeldOutTumor, SizesByVolume } from './quality/calibration.js'
 export type { TumorMeasures, Verdict } from './quality/judge.js'
 export type { LedgerLine, LedgerPlugin, SynthesisLine } from './quality/ledger.js'
@@ -216,7 +242,7 @@ export {
   type TumorOutcome,
   type TumorPlan,
 } from './simulation/tumor.js'
-export type { StudioSettings } from './studio/options.js'
+export type { StudioAddress, StudioSettings } from './studio/options.js'
 export type { Studio } from './studio/server.js'
 export type * from './training/events.js'
 export type { RestartPolicy } from './training/failure.js'

@@ -43,6 +43,11 @@ def begin(spec: config.JobSpec) -> tuple[wiring.Channels, Iterator[Event]]:
         from freetumor_runtime.jobs.evaluate import evaluate, picture
 
         return pool, evaluate(spec) if isinstance(spec, config.EvaluateSpec) else picture(spec)
+    if isinstance(spec, config.RealismSpec | config.CompareTumorsSpec):
+        pool = wiring.connect_pool()
+        from freetumor_runtime.jobs.realism import compare_tumors, measure_tumors
+
+        return pool, measure_tumors(spec) if isinstance(spec, config.RealismSpec) else compare_tumors(spec)
     from freetumor_runtime.training.ranks import join_ranks
 
     ranks = join_ranks(spec.device, spec.threadsPerProcess, spec.seed if isinstance(spec, config.TrainingSpec) else 0)

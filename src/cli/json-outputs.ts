@@ -21,15 +21,21 @@ import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
+import type { CreatedStudy } from '../pipeline/readers/create.js'
+import type { ScoredStudy } from '../pipeline/readers/score.js'
+import type { Realism } from '../pipeline/realism/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
 import type { ConfigCheck } from '../pipeline/train/check.js'
+import type { KeyRecord, KeyStatement } from '../provenance/keys.js'
+import type { Verification, VerifiedFile } from '../provenance/verify.js'
 import type { Converted, ProbeResult } from '../runtime/checkpoint.js'
 import type { DoctorReport } from '../runtime/doctor.js'
 import type { SetupResult } from '../runtime/setup.js'
+import type { Sent } from '../tracking/feed.js'
 import type { RunEvent } from '../training/events.js'
 import type { LaunchEvent, LaunchResult } from '../training/launch.js'
 import type { RunResult } from '../training/run.js'
@@ -69,6 +75,11 @@ export interface JsonOutputs {
   evaluate: Evaluation
   export: ModelExport | DatasetExport
   init: { readonly file: string }
+  'key create|rotate|revoke|show': KeyStatement & { readonly folder: string }
+  'key list': { readonly folder: string; readonly keys: readonly KeyRecord[] }
+  'key sign': { readonly manifest: string; readonly key: string; readonly files: number }
+  /** `signedBy`: the trusted key that it replaces, if one does. */
+  'key trust': { readonly key: KeyRecord; readonly signedBy: string | null }
   launch: LaunchResult
   merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
@@ -79,12 +90,25 @@ export interface JsonOutputs {
   predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
+  realism: Realism
   report: { readonly reports: readonly string[] }
+  'readers create': CreatedStudy
+  'readers delete': { readonly reader: string; readonly renamed: string | null }
+  'readers score': ScoredStudy
+  'readers serve': {
+    readonly readers: readonly { readonly id: string; readonly url: string; readonly answered: number }[]
+    readonly total: number
+  }
   'reviews show': ReviewOverview
   'runs list': { readonly runs: readonly RunSummary[] }
   'runs pause|unpause|checkpoint|stop': { readonly command: string; readonly step: number }
   'runs set': { readonly command: 'setLearningRate'; readonly value: number; readonly step: number }
   'runs show': RunSummary
+  'runs sync': {
+    readonly directory: string
+    /** `failure`: why a tracker lacks values; null if it has all. */
+    readonly trackers: readonly (Omit<Sent, 'failure'> & { readonly failure: string | null })[]
+  }
   setup: SetupResult
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
@@ -94,6 +118,7 @@ export interface JsonOutputs {
   sweep: Sweep
   synthesize: SynthesisWithSegs & Partial<DicomSynthesis>
   train: RunResult
+  verify: Verification
   'train --detach': { readonly directory: string; readonly pid: number }
 }
 
@@ -105,4 +130,5 @@ export interface JsonLines {
   'runs attach': RunEvent
   synthesize: SynthesisProgress
   train: RunEvent
+  verify: VerifiedFile
 }

@@ -52,12 +52,26 @@ export function expectBytes(file: StoredFile, total: number): void {
  * @throws DataError `truncated`, `trailingData` or `corruptGzip` (checksum and end of stream are required)
  */
 export async function readRest(file: StoredFile, offset: number, target: Uint8Array): Promise<void> {
-  const total = offset + target.length
+  await readExactly(file, offset + target.length, (chunk, position) => {
+    const skipped = Math.min(chunk.length, Math.max(0, offset - position))
+    if (skipped < chunk.length) target.set(chunk.subarray(skipped), position + skipped - offset)
+  })
+}
+
+/**
+ * Pass all decoded bytes on, some at a time. The file must have exactly `total` of them.
+ * @param take is called with the position of each chunk; the chunk is valid until it returns
+ * @throws DataError as `readRest`
+ */
+export async function readExactly(
+  file: StoredFile,
+  total: number,
+  take: (chunk: Uint8Array, position: number) => void,
+): Promise<void> {
   let position = 0
   for await (const chunk of decodedChunks(file, 1024 * 1024, 'all')) {
     if (position + chunk.length > total) throw trailing(file, total)
-    const skipped = Math.min(chunk.length, Math.max(0, offset - position))
-    if (skipped < chunk.length) target.set(chunk.subarray(skipped), position + skipped - offset)
+    take(chunk, position)
     position += chunk.length
   }
   if (position < total) throw truncated(file, position, total)

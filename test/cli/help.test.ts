@@ -10,7 +10,7 @@ const VERBS = new Set(
   `Accept Adopt Compute Label Leave Pass Record Replace Search Allow Assign Average Balance Build Check Choose Compare Continue Convert Count Create Crop Detect
   Download Draw Exclude Export Find Follow Ignore Include Inspect Install Keep Limit List Map Measure Merge Name
   Overwrite Paint Pause Place Plan Prepare Print Read Refuse Remap Remove Report Resample Restart Resume Round Run Save Score Serve
-  Segment Select Set Show Simulate Skip Split Start State Stop Submit Synthesize Train Try Update Use Verify Wait Weight
+  Revoke Segment Select Set Show Simulate Skip Split Start State Stop Submit Synthesize Train Trust Try Update Use Verify Wait Weight
   Write`.split(/\s+/),
 )
 const commands = descendants(makeProgram(await allCommands(), memoryIo()))

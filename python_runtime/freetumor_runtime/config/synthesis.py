@@ -29,6 +29,14 @@ class PaintingGeneratorSpec:
 
 
 @dataclass(frozen=True)
+class MarkSpec:
+    """What the marks of all files have in common, as SHA-256: of the settings that paint, and of the generator if any."""
+
+    settings: str
+    generator: str | None
+
+
+@dataclass(frozen=True)
 class SynthesizeSpec:
     job: str
     directory: str
@@ -58,4 +66,5 @@ class SynthesizeSpec:
     device: str
     processesPerNode: int
     threadsPerProcess: int
+    mark: MarkSpec
     cases: tuple[SynthesizeCase, ...]

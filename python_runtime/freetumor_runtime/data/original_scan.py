@@ -5,8 +5,9 @@ fields of the scan's header for data type, rescale and geometry, and no other by
 """
 
 import hashlib
+import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,9 +17,9 @@ from scipy.ndimage import map_coordinates
 
 from freetumor_runtime.data.boxes import Box
 from freetumor_runtime.data.nifti import NiftiHeader, files_of_scan, load_stored, write_synced_parts
+from freetumor_runtime.data.synthetic_mark import DESCRIPTION, mark_extension
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 
-_MARK = b"synthetic tumors, made by freetumor; not a patient's scan"
 _PART_BYTES = 4 << 20
 
 
@@ -149,10 +150,13 @@ def _ends(part: slice) -> tuple[int, int]:
     return part.start - 1, part.stop
 
 
-def write_like(path: str, original: OriginalScan, array_IJK: np.ndarray, *, is_scan: bool) -> str:
+def write_like(
+    path: str, original: OriginalScan, array_IJK: np.ndarray, *, is_scan: bool, mark: Mapping[str, object]
+) -> str:
     """Write an array with the geometry of the original, whole or not at all; return the file's SHA-256.
 
     A scan keeps data type, slope and intercept; anything else is uint8 without them. Version and byte order are kept.
+    `mark` states the origin of the file (synthetic_mark.py).
     """
     header = _fresh_header(original.raw_header)
     if is_scan:
@@ -161,10 +165,10 @@ def write_like(path: str, original: OriginalScan, array_IJK: np.ndarray, *, is_s
     else:
         header.set_data_dtype(np.uint8)
         header["scl_slope"], header["scl_inter"] = 1, 0
-    offset = 352 if header.sizeof_hdr == 348 else 544
-    header["vox_offset"] = offset
-    start = header.binaryblock + bytes(offset - len(header.binaryblock))
-    parts = _file_parts(start, array_IJK, header.get_data_dtype())
+    dtype = header.get_data_dtype()
+    extension = mark_extension(mark, _voxel_parts(array_IJK, dtype.newbyteorder("<")), header.endianness)
+    header["vox_offset"] = len(header.binaryblock) + len(extension)
+    parts = itertools.chain([header.binaryblock + extension], _voxel_parts(array_IJK, dtype))
     digest = hashlib.sha256()
 
     def written() -> Iterator[bytes]:
@@ -182,7 +186,7 @@ def _fresh_header(source: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
     Numbers that its own codes call unused are left out, too: a writer may have left text in them.
     """
     header = type(source)(endianness=source.endianness)
-    header["descrip"] = _MARK
+    header["descrip"] = DESCRIPTION
     dimensions, sides = int(source["dim"][0]), source["dim"][1:4]
     header["dim"] = [dimensions, *sides, 1, 1, 1, 1]
     header["pixdim"] = [-1 if source["pixdim"][0] == -1 else 1, *source["pixdim"][1:4], 1, 1, 1, 1]
@@ -199,9 +203,8 @@ def _fresh_header(source: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
     return header
 
 
-def _file_parts(start: bytes, array_IJK: np.ndarray, dtype: np.dtype) -> Iterator[bytes]:
-    """Iterate over the bytes of a file, a few MB at a time, without a second copy of the volume."""
-    yield start
+def _voxel_parts(array_IJK: np.ndarray, dtype: np.dtype) -> Iterator[bytes]:
+    """Iterate over the stored bytes of voxels, a few MB at a time, without a second copy of the volume."""
     flat = np.asfortranarray(array_IJK).reshape(-1, order="F")
     length = _PART_BYTES // dtype.itemsize
     for first in range(0, len(flat), length):

@@ -145,7 +145,7 @@ def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, so
         kept += [tumor for tumor in painted if tumor is not None and tumor.attempt.tumor in accepted]
     result: dict = {"files": None}
     if kept:
-        result = write_scan(case, tools.spec, painted_XYZ, kept, f"{case.case.name}_v{round_.variant:03d}")
+        result = write_scan(case, tools.spec, painted_XYZ, kept, round_.variant)
     if rejected:
         result |= {"rejected": rejected, "host": case.original(tools.spec)[0].sha256}
     seconds = {name: round(value, 4) for name, value in {**case.seconds, **subvolume.seconds}.items()}
@@ -159,8 +159,7 @@ def write_rejected(case: OpenCase, spec: SynthesizeSpec, attempt: Attempt, varia
     alone_XYZ = case.subvolume.image_XYZ.clone()
     tumor = paint_attempt(case.subvolume, alone_XYZ, attempt, (case.case.id, variant))
     assert tumor is not None
-    name = f"{case.case.name}_v{variant:03d}_t{attempt.tumor}_a{attempt.attempt}"
-    written = write_scan(case, spec, alone_XYZ, [tumor], name, within="rejected")
+    written = write_scan(case, spec, alone_XYZ, [tumor], variant, rejected=attempt)
     return {
         "tumor": attempt.tumor,
         "attempt": attempt.attempt,
@@ -174,10 +173,14 @@ def write_scan(
     spec: SynthesizeSpec,
     painted_XYZ: Tensor,
     kept: Sequence[PaintedTumor],
-    name: str,
-    within: str = "",
+    variant: int,
+    rejected: Attempt | None = None,
 ) -> dict:
-    """Write a scan with painted tumors into the folders of the output, or of its folder `within`."""
+    """Write a scan with painted tumors into the folders of the output; one with a rejected tumor into `rejected/`."""
+    name = f"{case.case.name}_v{variant:03d}"
+    within, verdict = "", "accepted"
+    if rejected is not None:
+        name, within, verdict = f"{name}_t{rejected.tumor}_a{rejected.attempt}", "rejected", "rejected"
     scan, label_IJK = case.original(spec)
     started = perf_counter()
     organs = sorted({tumor.organ.label for tumor in kept})
@@ -206,7 +209,15 @@ def write_scan(
     sha256 = {}
     for kind, array in arrays.items():
         path = os.path.join(spec.directory, within, folders[kind], files[kind])
-        sha256[kind] = write_like(path, scan, array, is_scan=kind == "image")
+        mark = {
+            "kind": kind,
+            "verdict": verdict,
+            "variant": variant,
+            "host": scan.sha256,
+            "settings": spec.mark.settings,
+            "generator": spec.mark.generator,
+        }
+        sha256[kind] = write_like(path, scan, array, is_scan=kind == "image", mark=mark)
     case.seconds["write"] += perf_counter() - started
     return {"files": files, "sha256": sha256, "host": scan.sha256, "changedVoxels": int(changed.change_IJK.sum())}
 

@@ -19,6 +19,8 @@ from freetumor_runtime.data.way_back import scan_grids
 # 20 x 24 x 10 voxels of 0.8 x 0.8 x 2.5 mm, axes turned and flipped against RAS, not at the origin
 AFFINE = np.array([[0, -0.8, 0, 40], [0.8, 0, 0, -31], [0, 0, -2.5, 17], [0, 0, 0, 1]], float)
 
+MARK = {"kind": "image", "verdict": "accepted", "variant": 0, "host": "00" * 32, "settings": "11" * 32}
+
 
 def write_scan(path, dtype, slope, inter, rng):
     stored = rng.integers(900, 1100, (20, 24, 10)).astype(dtype)
@@ -160,8 +162,8 @@ def test_a_written_scan_has_the_geometry_and_the_rescale_of_its_host_and_none_of
     rng = np.random.default_rng(1)
     write_scan(tmp_path / "scan.nii", np.int16, 0.5, -1000, rng)
     scan = load_original(str(tmp_path / "scan.nii"))
-    write_like(str(tmp_path / "out.nii.gz"), scan, scan.stored_IJK, is_scan=True)
-    write_like(str(tmp_path / "label.nii.gz"), scan, np.ones((20, 24, 10), np.uint8), is_scan=False)
+    write_like(str(tmp_path / "out.nii.gz"), scan, scan.stored_IJK, is_scan=True, mark=MARK)
+    write_like(str(tmp_path / "label.nii.gz"), scan, np.ones((20, 24, 10), np.uint8), is_scan=False, mark=MARK)
     host, child, label = (nibabel.load(tmp_path / name) for name in ("scan.nii", "out.nii.gz", "label.nii.gz"))
     for other in (child, label):
         assert np.abs(other.affine - host.affine).max() < 1e-6
@@ -219,8 +221,8 @@ def test_no_byte_of_text_of_the_host_reaches_what_is_written(tmp_path, version, 
     header, stored = write_scan_full_of_words(tmp_path / "host.nii", version, endianness)
     assert (tmp_path / "host.nii").read_bytes().count(WORD) > 30
     scan = load_original(str(tmp_path / "host.nii"))
-    write_like(str(tmp_path / "scan.nii"), scan, scan.stored_IJK, is_scan=True)
-    write_like(str(tmp_path / "label.nii"), scan, np.ones(stored.shape, np.uint8), is_scan=False)
+    write_like(str(tmp_path / "scan.nii"), scan, scan.stored_IJK, is_scan=True, mark=MARK)
+    write_like(str(tmp_path / "label.nii"), scan, np.ones(stored.shape, np.uint8), is_scan=False, mark=MARK)
     for name in ("scan.nii", "label.nii"):
         content = (tmp_path / name).read_bytes()
         # Half of the word, too: short fields hold no more of it.
@@ -258,7 +260,7 @@ def test_a_pair_gives_a_single_file_of_equal_voxels(tmp_path, endianness):
     scan = load_original(str(tmp_path / "scan.hdr"))
     both = (tmp_path / "scan.hdr").read_bytes() + (tmp_path / "scan.img").read_bytes()
     assert scan.sha256 == hashlib.sha256(both).hexdigest()
-    write_like(str(tmp_path / "out.nii.gz"), scan, scan.stored_IJK, is_scan=True)
+    write_like(str(tmp_path / "out.nii.gz"), scan, scan.stored_IJK, is_scan=True, mark=MARK)
     written, source = nibabel.load(tmp_path / "out.nii.gz"), nibabel.load(tmp_path / "scan.hdr")
     assert isinstance(written, nibabel.Nifti1Image)
     assert written.header.endianness == endianness

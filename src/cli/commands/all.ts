@@ -109,6 +109,21 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./reviews.js')).addReviewsCommand,
   },
   {
+    usage: 'verify [options] <path>',
+    description: 'Verify marks and signatures of synthetic scans',
+    load: async () => (await import('./verify.js')).addVerifyCommand,
+  },
+  {
+    usage: 'key',
+    description: 'Create, share, rotate and revoke the keys that sign synthetic data sets',
+    load: async () => (await import('./key.js')).addKeyCommand,
+  },
+  {
+    usage: 'readers',
+    description: 'Run a reader study: can people distinguish real from synthetic tumors?',
+    load: async () => (await import('./readers.js')).addReadersCommand,
+  },
+  {
     usage: 'predict [options]',
     description: 'Segment scans; a mask has the grid of its scan',
     load: async () => (await import('./predict.js')).addPredictCommand,
@@ -137,6 +152,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     usage: 'calibrate [options]',
     description: 'Measure a baseline on held-out real tumors, for quality.policy calibrated',
     load: async () => (await import('./calibrate.js')).addCalibrateCommand,
+  },
+  {
+    usage: 'realism [options] <synthetic> <real>',
+    description: 'Compare synthetic with real tumors, and search for copies; exit 3 if a limit is exceeded',
+    load: async () => (await import('./realism.js')).addRealismCommand,
   },
   {
     usage: 'merge [options] <path>',

@@ -40,6 +40,7 @@ interface Options extends SynthesisFlags {
   readonly images?: string
   readonly labels?: string
   readonly map?: string
+  readonly licence?: string
   readonly allowEmpty?: boolean
   readonly dicom?: string
   readonly organsWith?: readonly string[]
@@ -107,6 +108,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       'Write this number of rejected tumors of each organ into rejected/ (default: 0)',
       wholeNumber(0),
     )
+    .option('--licence <name>', 'Set the licence of the host CTs (default: that of a registered data set)')
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
     .option(
@@ -127,6 +129,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         const { images, labels } = options
         const shared = {
           settings,
+          licence: options.licence,
           ...shardOf(options.shard, command),
           onProgress: (progress: SynthesisProgress) => {
             if (options.output === 'ndjson') printLine(io, 'synthesize', progress)

@@ -48,6 +48,12 @@ const datasets = z.strictObject({
     'Voxels of an id that is mapped to `ignore` are in no loss and no figure; an id outside the map is refused.',
     { source: ours('labels') },
   ),
+  licence: key(
+    nonEmptyText.nullable().default(null),
+    'Licence of your copy of the data set; null is the registered one.',
+    '`synthesize` refuses hosts whose licence forbids derivatives, and records the others.',
+    { source: OURS },
+  ),
   validationFold: key(
     natural.nullable().default(null),
     'Fold of the data set that is held out; null holds out the validation part of its list.',

@@ -38,6 +38,9 @@ export function curationWarnings({ missing, leftOut }: Pick<Curation, 'missing' 
   ]
 }
 
+/** Licence of a data set of the user that states none. */
+const OWN_LICENCE = 'your own'
+
 type ConfiguredDataset = RunConfig['data']['datasets'][number]
 
 /**
@@ -191,6 +194,17 @@ export function ownDatasets({ registry }: Pick<RunConfig['data'], 'registry'>): 
   )
 }
 
+/** Return the data sets of a configuration that take part, with their licences. */
+export function describedDatasets(
+  data: Pick<RunConfig['data'], 'registry' | 'datasets'>,
+): readonly Pick<Dataset, 'name' | 'licence'>[] {
+  const own = ownDatasets(data)
+  return data.datasets.map(({ name, licence }) => {
+    const known = findDataset(name, own) ?? phantoms(name, 'abdomen')
+    return { name, licence: licence ?? known?.licence ?? OWN_LICENCE }
+  })
+}
+
 /** Return the entry of the registry, overridden by the configuration. */
 function describe(entry: ConfiguredDataset, region: Region, own: readonly Dataset[]): Dataset {
   const known = findDataset(entry.name, own) ?? phantoms(entry.name, region)
@@ -223,7 +237,7 @@ function describe(entry: ConfiguredDataset, region: Region, own: readonly Datase
     labelMap,
     kidneySides,
     published: { training: 0, validation: 0 },
-    licence: 'your own',
+    licence: OWN_LICENCE,
     overlaps: [],
   }
 }

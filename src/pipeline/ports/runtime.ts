@@ -1,3 +1,4 @@
+import type { RunFacts, Tracker } from '../../tracking/tracker.js'
 import type { Run } from '../../training/run.js'
 import type {
   EvaluateSpec,
@@ -13,6 +14,13 @@ import type { CheckpointFacts } from './checkpoint.js'
 import type { CallOptions, CaseOutcome, DirectoryLock, InspectOptions, LockedWork } from './common.js'
 import type { ExportedFiles, ExportSpec } from './export.js'
 import type { PluginFacts, PluginSpec } from './plugin.js'
+import type {
+  ComparedTumors,
+  CompareTumorsSpec,
+  FoundCopies,
+  MeasuredTumors,
+  RealismSpec,
+} from './realism.js'
 import type { ServeSession, ServeSpec } from './serving.js'
 import type { SynthesizeSpec, VariantFeed } from './synthesis.js'
 import type { StepFeed, TrainingSession, TrainingSpec } from './training.js'
@@ -30,6 +38,13 @@ export interface ModelRuntime {
   predict(spec: PredictSpec, options: CallOptions): AsyncIterable<CaseOutcome<PredictedCase>>
   evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
   picture(spec: PictureSpec, options: CallOptions): AsyncIterable<CaseOutcome<PicturedCase>>
+  /** Measure the tumors of cases into files of the spec's folder; a file of the same inputs is reused. */
+  measureTumors(spec: RealismSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredTumors>>
+  /** Compare measured tumors by group; the group `copies` has the copies that were found. */
+  compareTumors(
+    spec: CompareTumorsSpec,
+    options: CallOptions,
+  ): AsyncIterable<CaseOutcome<ComparedTumors | FoundCopies>>
   /** Offline synthesis: the ranks ask the feed for variants until none is left. */
   synthesize(spec: SynthesizeSpec, feed: VariantFeed, options: CallOptions): Promise<void>
   /** Load networks once, for calls with volumes in memory, until the session is disposed. */
@@ -49,6 +64,11 @@ export interface ModelRuntime {
    * @throws PluginError if it does not start or makes wrong statements
    */
   inspectPlugin(spec: PluginSpec, options: Pick<CallOptions, 'signal'>): Promise<PluginFacts>
+  /**
+   * Return the tracker Weights & Biases, by its Python package.
+   * @param project `PROJECT` or `ENTITY/PROJECT`
+   */
+  wandb(directory: string, project: string, facts: RunFacts): Tracker
   /**
    * Let other processes watch and control a run, until the result is disposed.
    * @param file name of the file with the address, in the run's directory; one for each node

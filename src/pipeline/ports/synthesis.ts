@@ -40,6 +40,8 @@ export interface SynthesizeSpec {
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly processesPerNode: number
   readonly threadsPerProcess: number
+  /** Facts in the marks of all files, as SHA-256: the settings that paint, and the generator if there is one. */
+  readonly mark: { readonly settings: string; readonly generator: string | null }
   readonly cases: readonly {
     readonly id: string
     /** Name of its files. */

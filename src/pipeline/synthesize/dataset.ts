@@ -9,11 +9,13 @@ import { readJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { IGNORED_LABEL, LABEL_SCHEMES } from '../../volume/labels.js'
 import { writeWhole } from '../../whole-file.js'
+import type { StageContext } from '../context.js'
 import type { WeightsLicence } from '../ports/checkpoint.js'
 import type { CaseError } from '../ports/common.js'
 import type { CaseToPrepare } from '../prepare/run.js'
 import { writeLedgerReport } from '../report/write.js'
 import { type ReviewSummary, writeReviewSummary } from '../review-summary.js'
+import { datasetMark, type ProvenanceFacts, recordProvenance } from './provenance.js'
 import type { SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 
@@ -53,7 +55,7 @@ export async function recordHosts(out: string, hosts: readonly CaseToPrepare[]):
 }
 
 /**
- * Complete the folder as a data set: sorted ledger, list, manifest, reviews, page.
+ * Complete the folder as a data set: sorted ledger, list, manifest, reviews, page, provenance.
  * @param ledgers files with the lines of all hosts. Default: that of the folder
  */
 export async function concludeSynthesis(
@@ -61,7 +63,8 @@ export async function concludeSynthesis(
   settings: DatasetSettings,
   hosts: readonly CaseToPrepare[],
   failed: Synthesis['failed'],
-  reviews: SynthesisReviews | null,
+  { reviews, sources }: Pick<ProvenanceFacts, 'sources'> & { readonly reviews: SynthesisReviews | null },
+  context: StageContext,
   ledgers: readonly string[] = [join(out, LEDGER)],
 ): Promise<Omit<Synthesis, 'leftOut'>> {
   const order = new Map(hosts.map(({ id }, at) => [id, at]))
@@ -76,6 +79,7 @@ export async function concludeSynthesis(
   const scans = syntheticScans(out, settings, hosts, lines)
   const list = {
     ...datasetList(settings, scans, namesOfIds(settings, hosts)),
+    ...datasetMark({ sources, reviews }),
     ...(await recordedLicences(out)),
   }
   await writeWhole(join(out, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
@@ -83,6 +87,7 @@ export async function concludeSynthesis(
   const summary = reviews?.summaryOf(lines) ?? null
   await writeReviewSummary(out, summary)
   await writeLedgerReport(out)
+  await recordProvenance(out, settings.name, lines, { sources, reviews }, context)
   return { ...countsOf(out, hosts, lines, failed), reviews: summary }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UsageError } from '../../errors.js'
@@ -62,6 +63,28 @@ export function recordedSettings(
     ...(reviews === null ? {} : { reviews }),
     ...(calibration === null ? {} : { calibration }),
   }
+}
+
+/**
+ * Keys of the settings that decide a painted tumor. Another rule, baseline, number of variants or attempts paints equal
+ * tumors.
+ */
+export const PAINTING = {
+  top: ['seed', 'region', 'spacingMm', 'windowHu', 'patchVoxels', 'simulation', 'channel'],
+  synthesize: ['specialist', 'overlap', 'windowBatch'],
+} as const
+
+/** Return the SHA-256 of the settings that paint tumors, for the marks of the files. */
+export function paintingHash(recorded: Readonly<Record<string, unknown>>): string {
+  const { synthesize, checkpoints } = recorded
+  const { generator, plugins } = checkpoints as SynthesisLine['checkpoints']
+  const painting = [
+    ...PAINTING.top.map((key) => recorded[key]),
+    ...PAINTING.synthesize.map((key) => (synthesize as Readonly<Record<string, unknown>>)[key]),
+    generator,
+    plugins?.generator ?? null,
+  ]
+  return createHash('sha256').update(JSON.stringify(painting)).digest('hex')
 }
 
 function differences(before: string, after: string): string {

@@ -9,12 +9,14 @@ import type { SynthesisLine } from '../../quality/ledger.js'
 import { countUses, type ReviewedTumor, type TumorDecision } from '../../quality/reviews.js'
 import type { CaseToPrepare } from '../prepare/run.js'
 import { openReviews, type ReviewSummary, readReviewedLedger, summariseReviews } from '../review-summary.js'
-import { recordedSettings } from './record.js'
+import { PAINTING, recordedSettings } from './record.js'
 import type { SynthesisSettings } from './settings.js'
 
 /** The decisions of reviewers on an earlier synthesis of the same settings. */
 export interface SynthesisReviews {
   readonly sha256: string
+  /** Number of standing decisions of each reviewer, in the order of their first ones. */
+  readonly decisions: readonly number[]
   /** Return the joint decision on an attempt; null if no review of this very tumor decides it. */
   decisionOn(line: SynthesisLine): 'accept' | 'reject' | null
   /** Count the use of the decisions in a finished ledger. */
@@ -26,12 +28,6 @@ interface Reviewed {
   /** The attempt of the reviewed data set; null if no file of it is the reviewed one. */
   readonly line: SynthesisLine | null
 }
-
-/**
- * Settings that decide a painted tumor. Another rule, baseline, number of variants or attempts may be combined with the
- * reviews.
- */
-const PAINTING = ['seed', 'region', 'spacingMm', 'windowHu', 'patchVoxels', 'simulation', 'channel'] as const
 
 /**
  * Read the reviews of a synthetic data set, whose ledger lies in the same folder.
@@ -75,6 +71,7 @@ export async function openSynthesisReviews(
   )
   return {
     sha256: opened.sha256,
+    decisions: decisionsByReviewer(opened.decisions),
     decisionOn: (line) => {
       const found = byAttempt.get(attemptKey(line))
       if (found === undefined || !isSameTumor(found.line, line)) return null
@@ -86,6 +83,13 @@ export async function openSynthesisReviews(
       return summariseReviews(opened, countUses(uses))
     },
   }
+}
+
+function decisionsByReviewer(decisions: readonly TumorDecision[]): readonly number[] {
+  const counts = new Map<string, number>()
+  for (const { reviewer } of decisions.flatMap(({ standing }) => standing))
+    counts.set(reviewer, (counts.get(reviewer) ?? 0) + 1)
+  return [...counts.values()]
 }
 
 function useOf(
@@ -153,9 +157,9 @@ async function refuseOtherPainting(
   const part = (of: typeof before, section: string, keys: readonly string[]): unknown =>
     keys.map((key) => asRecord(of[section])?.[key])
   const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b)
-  const painting = ['specialist', 'overlap', 'windowBatch']
+  const painting = PAINTING.synthesize
   const others = [
-    ...PAINTING.filter((key) => differs(before[key], now[key])),
+    ...PAINTING.top.filter((key) => differs(before[key], now[key])),
     ...(differs(part(before, 'synthesize', painting), part(now, 'synthesize', painting))
       ? ['synthesize']
       : []),

@@ -9,6 +9,7 @@ import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { DataError, UsageError } from '../../errors.js'
 import { openJsonLog } from '../../jsonl.js'
+import type { LicensedSource } from '../../provenance/licence.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
 import type { Region } from '../../volume/labels.js'
@@ -34,7 +35,8 @@ import {
   wholeVariants,
 } from './dataset.js'
 import { openVariantFeed } from './feed.js'
-import { refuseOtherSettings } from './record.js'
+import { hostSources, refuseForbidden, weightsSources } from './provenance.js'
+import { paintingHash, recordedSettings, refuseOtherSettings } from './record.js'
 import { openSynthesisReviews, type SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 import { synthesizeSpec } from './spec.js'
@@ -44,6 +46,8 @@ export interface SynthesizeOptions {
   readonly out: string
   /** Healthy scans that receive tumors, the path of them, or the data sets that list them. */
   readonly hosts: readonly CaseToPrepare[] | HostPath | DataSection
+  /** Licence of the hosts. Default: that of their data sets in the registry or in the configuration. */
+  readonly licence?: string | undefined
   /** Work on the hosts of one shard only. */
   readonly shard?: Shard | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
@@ -83,7 +87,14 @@ export interface SynthesisProgress {
 export async function synthesizeCases(options: SynthesizeOptions, context: StageContext): Promise<Synthesis> {
   const { settings, shard } = options
   const out = resolve(options.out)
-  const weights = await earlierWeights(settings, context, startTraining)
+  const ofHosts = hostSources(options.hosts, options.licence)
+  refuseForbidden(ofHosts)
+  noteUnstated(ofHosts, context)
+  const weights = await earlierWeights(settings, context, startTraining, (found) =>
+    refuseForbidden(weightsSources(found)),
+  )
+  const sources = [...ofHosts, ...weightsSources(weights)]
+  refuseForbidden(sources)
   const hashes = {
     generator: await hashOf(weights.generator, context),
     baseline: await hashOf(weights.baseline, context),
@@ -115,7 +126,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     await refuseOtherSettings(out, settings, hashes, contents)
     await sweepDataset(out, settings)
     const failed = await paint({ ...work, mine: hosts, ledger: join(out, LEDGER) }, context)
-    const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews)
+    const concluded = await concludeSynthesis(out, settings, hosts, failed, { reviews, sources }, context)
     noteReviews(concluded.reviews, context)
     return { ...concluded, leftOut }
   }
@@ -134,7 +145,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     const ledger = join(folder, LEDGER)
     await startLog<SynthesisLine>(ledger, join(out, LEDGER), sharded.cases)
     const failed = await paint({ ...work, mine, ledger }, context)
-    const part: SynthesisPart = { hosts: mine, failed, leftOut, reviewed: reviews && settings }
+    const part: SynthesisPart = { hosts: mine, failed, leftOut, reviewed: reviews && settings, sources }
     return { part, result: { ...(await countSynthesis(out, mine, ledger, failed)), leftOut } }
   })
 }
@@ -144,6 +155,8 @@ interface SynthesisPart extends Pick<Synthesis, 'failed' | 'leftOut'> {
   readonly hosts: readonly CaseToPrepare[]
   /** Settings to read the reviews with; null without reviews. */
   readonly reviewed: SynthesisSettings | null
+  /** Missing in shards of earlier versions. */
+  readonly sources?: readonly LicensedSource[]
 }
 
 /** Settings of the plan of shards. */
@@ -174,7 +187,7 @@ export async function mergeSynthesis(
   )
   const { count, settings } = shards.plan
   const ledgers = shards.records.map(({ index }) => join(shardFolder(out, { index, count }), LEDGER))
-  const { reviewed, leftOut } = parts[0]!
+  const { reviewed, leftOut, sources = [] } = parts[0]!
   const file = reviewed?.quality.reviews ?? null
   const { generator, baseline, plugins } = settings
   const checkpoints = { generator, baseline, ...(plugins === undefined ? {} : { plugins }) }
@@ -188,7 +201,8 @@ export async function mergeSynthesis(
       },
     )
   await sweepDataset(out, settings)
-  const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews, ledgers)
+  const made = { reviews, sources }
+  const concluded = await concludeSynthesis(out, settings, hosts, failed, made, context, ledgers)
   noteReviews(concluded.reviews, context)
   return { ...concluded, leftOut }
 }
@@ -204,6 +218,12 @@ function scanFolders({ synthesize }: Pick<SynthesisSettings, 'synthesize'>): str
   return synthesize.keepRejected > 0
     ? [...folders, ...folders.map((folder) => join('rejected', folder))]
     : folders
+}
+
+function noteUnstated(sources: readonly LicensedSource[], context: StageContext): void {
+  for (const { name, licence } of sources)
+    if (licence === null)
+      context.note(`${name}: the licence of the host CTs is not stated (pass --licence NAME)`)
 }
 
 function noteReviews(reviews: ReviewSummary | null, context: StageContext): void {
@@ -240,7 +260,12 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
   const textureDirectory = join(resolve(settings.prepare.cache), 'textures')
   await makeFolder(textureDirectory)
   const pictured = new Set(hosts.slice(0, settings.report.pictures).map(({ id }) => id))
-  const parts = { out, hosts, prepared: prepared.cases, names, weights, textureDirectory, pictured }
+  const { generator, plugins } = hashes
+  const mark = {
+    settings: paintingHash(recordedSettings(settings, hashes, { reviews: null, calibration: null })),
+    generator: generator ?? plugins?.generator?.sha256 ?? null,
+  }
+  const parts = { out, hosts, prepared: prepared.cases, names, weights, textureDirectory, pictured, mark }
   const spec = synthesizeSpec(settings, parts)
 
   const pace = openPace()

@@ -17,6 +17,7 @@ interface SpecParts {
   readonly textureDirectory: string
   /** Ids of the hosts with pictures. */
   readonly pictured: ReadonlySet<string>
+  readonly mark: SynthesizeSpec['mark']
 }
 
 /** Return the complete settings of an offline synthesis, as Python receives them. */
@@ -73,6 +74,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     device: runtime.device,
     processesPerNode: runtime.processesPerNode,
     threadsPerProcess: threadsOf(runtime).threads,
+    mark: parts.mark,
     cases: parts.prepared.map(({ id, path }) => {
       const { image, label, labelMap } = byId.get(id)!
       return {

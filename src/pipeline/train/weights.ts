@@ -80,17 +80,18 @@ export function wantedWeights(config: RunConfig): WantedWeights {
  * Return the weights that a stage builds on: a named checkpoint, or those of a run of `trainFrom`, which is trained here if
  * necessary: its best checkpoint if it was validated, else its last. Trained weights are kept under `.freetumor/weights`
  * by the hash of their configuration, and reused.
+ * @param accepted is called before a training that may take long
  */
 export async function earlierWeights(
   wanted: WantedWeights,
   context: StageContext,
   start: StartTraining,
-  accepted: () => void = () => {},
+  accepted: (found: Pick<EarlierWeights, 'licences' | 'plugins'>) => void = () => {},
 ): Promise<EarlierWeights> {
   const { baseline, generator } = wanted
   const stated = await refuseUnusableWeights(wanted, context)
   const plugins = await usablePlugins(wanted, context)
-  accepted()
+  accepted({ licences: stated, plugins })
   const paths = {
     baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
     generator: generator && (await weightsOf('generator', generator, context, start)),

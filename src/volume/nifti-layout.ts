@@ -1,0 +1,70 @@
+/** Name, type, first byte, and number of values (or bytes of a text). */
+export type LayoutField = readonly [
+  name: string,
+  type: 'u8' | 'i16' | 'i32' | 'i64' | 'f32' | 'f64' | 'text',
+  offset: number,
+  count: number,
+]
+
+/**
+ * The fields of both versions that readers use or that may hold text: all but the size, the magic, the voxel offset, and the
+ * numbers that only the older Analyze format uses (https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h).
+ */
+export const NIFTI_1: readonly LayoutField[] = [
+  ['data_type', 'text', 4, 10],
+  ['db_name', 'text', 14, 18],
+  ['dim_info', 'u8', 39, 1],
+  ['dim', 'i16', 40, 8],
+  ['intent_p', 'f32', 56, 3],
+  ['intent_code', 'i16', 68, 1],
+  ['datatype', 'i16', 70, 1],
+  ['bitpix', 'i16', 72, 1],
+  ['slice_start', 'i16', 74, 1],
+  ['pixdim', 'f32', 76, 8],
+  ['scl_slope', 'f32', 112, 1],
+  ['scl_inter', 'f32', 116, 1],
+  ['slice_end', 'i16', 120, 1],
+  ['slice_code', 'u8', 122, 1],
+  ['xyzt_units', 'u8', 123, 1],
+  ['cal_max', 'f32', 124, 1],
+  ['cal_min', 'f32', 128, 1],
+  ['slice_duration', 'f32', 132, 1],
+  ['toffset', 'f32', 136, 1],
+  ['descrip', 'text', 148, 80],
+  ['aux_file', 'text', 228, 24],
+  ['qform_code', 'i16', 252, 1],
+  ['sform_code', 'i16', 254, 1],
+  ['quatern', 'f32', 256, 3],
+  ['qoffset', 'f32', 268, 3],
+  ['srow', 'f32', 280, 12],
+  ['intent_name', 'text', 328, 16],
+]
+
+export const NIFTI_2: readonly LayoutField[] = [
+  ['datatype', 'i16', 12, 1],
+  ['bitpix', 'i16', 14, 1],
+  ['dim', 'i64', 16, 8],
+  ['intent_p', 'f64', 80, 3],
+  ['pixdim', 'f64', 104, 8],
+  ['scl_slope', 'f64', 176, 1],
+  ['scl_inter', 'f64', 184, 1],
+  ['cal_max', 'f64', 192, 1],
+  ['cal_min', 'f64', 200, 1],
+  ['slice_duration', 'f64', 208, 1],
+  ['toffset', 'f64', 216, 1],
+  ['slice_start', 'i64', 224, 1],
+  ['slice_end', 'i64', 232, 1],
+  ['descrip', 'text', 240, 80],
+  ['aux_file', 'text', 320, 24],
+  ['qform_code', 'i32', 344, 1],
+  ['sform_code', 'i32', 348, 1],
+  ['quatern', 'f64', 352, 3],
+  ['qoffset', 'f64', 376, 3],
+  ['srow', 'f64', 400, 12],
+  ['slice_code', 'i32', 496, 1],
+  ['xyzt_units', 'i32', 500, 1],
+  ['intent_code', 'i32', 504, 1],
+  ['intent_name', 'text', 508, 16],
+  ['dim_info', 'u8', 524, 1],
+  ['unused', 'text', 525, 15],
+]
