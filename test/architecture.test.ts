@@ -59,6 +59,7 @@ const STAGES = [
   'serve',
   'submit',
   'export',
+  'cards',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 
