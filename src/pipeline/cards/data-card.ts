@@ -22,7 +22,7 @@ export function dataCard(facts: DatasetCardFacts): string {
         ['provenance.json', `${manifest.signed ? 'signed' : 'not signed'} (${inline(manifest.reason)})`],
       ],
     ),
-    'A host CT is the scan of a real patient. A synthetic tumor does not anonymise it.',
+    'Host CTs are scans of real patients, unless the sources are phantoms. A synthetic tumor does not anonymise a scan.',
     '## Tumors',
     table(
       ['organ', 'size', 'accepted', 'rejected'],
@@ -91,7 +91,7 @@ export function document(blocks: readonly string[]): string {
 
 /** Return foreign text for Markdown, without marks of Markdown or HTML. */
 export function inline(text: string): string {
-  return oneLine(text).replace(/[\\`*_[\]<>|#]/g, (mark) => `\\${mark}`)
+  return oneLine(text).replace(/[\\`*[\]<>|#]/g, (mark) => `\\${mark}`)
 }
 
 function spread(values: readonly [number, number, number] | null, unit: string): string {

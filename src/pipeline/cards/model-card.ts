@@ -41,7 +41,8 @@ export async function readModelFacts(run: string): Promise<ModelCardFacts> {
   const { name, job, region, seed, prepare, sampling, networks } = config
   const { state, step, steps } = await summariseRun(run, { name, job }, null)
   const validations: ValidationEvent[] = []
-  for await (const event of readEvents(run)) if (event.type === 'validation') validations.push(event)
+  for await (const event of readEvents(join(run, 'events.jsonl')))
+    if (event.type === 'validation') validations.push(event)
   const used = (await bestCheckpoint(run)) ?? (await latestCheckpoint(run))
   const file = used === null ? null : join(used, 'model.pt')
   const weights = file === null ? [] : await licencesOfRun(file)
