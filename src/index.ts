@@ -223,7 +223,7 @@ export {
   type TumorOutcome,
   type TumorPlan,
 } from './simulation/tumor.js'
-export type { StudioSettings } from './studio/options.js'
+export type { StudioAddress, StudioSettings } from './studio/options.js'
 export type { Studio } from './studio/server.js'
 export type * from './training/events.js'
 export type { RestartPolicy } from './training/failure.js'

@@ -40,7 +40,17 @@ const COMMON = [
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation', 'provenance'] as const
-const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report', 'cluster']
+const ALL_BELOW_PIPELINE = [
+  'volume',
+  'config',
+  ...DOMAIN,
+  'phantom',
+  'sampling',
+  'readers',
+  'report',
+  'cluster',
+  'tracking',
+]
 
 /** Folders of pipeline/: a stage may import those before it. */
 const STAGES = [
@@ -60,6 +70,7 @@ const STAGES = [
   'submit',
   'export',
   'cards',
+  'readers',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 
@@ -69,10 +80,13 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { uses: [], types: ['generated/config-input.ts'] },
   ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
-  report: { uses: [], types: ['training/events.ts', 'quality'] },
+  // a study of people who distinguish real from synthetic tumors
+  readers: { uses: ['volume', 'evaluation', 'simulation/random.ts'] },
+  report: { uses: [], types: ['training/events.ts', 'quality', 'readers'] },
   phantom: { uses: ['volume'] },
   cluster: { uses: [], types: ['config'] },
-  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster'] },
+  tracking: { uses: ['training'], types: ['config'] },
+  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster', 'tracking'] },
   pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
   ...Object.fromEntries(
     [...STAGES, 'pipeline/flows'].map((stage, at) => [
@@ -83,13 +97,14 @@ const ROOMS: Readonly<Record<string, Room>> = {
   transport: { uses: ['generated'] },
   runtime: {
     uses: ['transport', 'generated', 'cluster'],
-    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
+    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling', 'tracking'],
   },
   studio: {
     uses: [
       'volume',
       'config',
       ...DOMAIN,
+      'readers',
       'report',
       'pipeline',
       'pipeline/runs',
@@ -130,7 +145,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],
-  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'provenance', 'studio', 'mcp'],
+  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'provenance', 'readers', 'studio', 'mcp'],
 }
 
 const roomOf = (path: string): string =>
@@ -285,6 +300,7 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   case_pool: [],
   // a process of its own, in an optional part of the runtime
   dicom: ['bridge'],
+  wandb_run: [],
   jobs: [
     'config',
     'models',
@@ -336,6 +352,7 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   numcodecs: ['data'],
   google_crc32c: ['data'],
   tensorboard: ['training'],
+  wandb: ['wandb_run'],
   grpc: ['bridge'],
   zmq: ['bridge'],
   google: ['bridge'],

@@ -1,6 +1,7 @@
 // One training in memory with the real lock of a run directory; a child of takeovers.mjs.
 //   node scripts/faults/memory_training.mjs CONFIG out|resume DIRECTORY MILLISECONDS_A_STEP < (a line starts it)
-// Prints `begun` with its first step. Exit code and error are those of `freetumor train`.
+// Prints `begun` with its first step, and at the end the time and the processor time. Exit code and error are those of
+// `freetumor train`.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -43,7 +44,8 @@ await new Promise((resolve) => process.stdin.once('data', resolve))
 process.stdin.pause()
 try {
   const { outcome } = await startTraining(config, runtime, { [how]: directory }).result
-  console.log(outcome)
+  const { user, system } = process.cpuUsage()
+  console.log(`${outcome}, end ${Date.now()} processor ${(user + system) / 1e6}`)
 } catch (error) {
   console.log(`${error.code ?? 'bug'}: ${error.message}`)
   process.exitCode = error.exitCode ?? 70

@@ -3,6 +3,7 @@ import { UsageError } from '../errors.js'
 import type { DicomSource } from '../pipeline/flows/dicom-chain.js'
 import type { DicomSegmentations, DicomSegOptions } from '../pipeline/flows/dicom-seg.js'
 import { counted } from '../plain-text.js'
+import type { Region } from '../volume/labels.js'
 import type { CliIo } from './output.js'
 import { caseProgress } from './progress.js'
 
@@ -34,9 +35,10 @@ export function segOptions(
 export function dicomSource(
   { dicom, out }: DicomOptions & { readonly out: string },
   io: CliIo,
+  region?: Region,
 ): DicomSource | null {
   if (dicom === undefined) return null
-  return { dicom: resolve(io.cwd, dicom), out: resolve(io.cwd, out), onConverted: caseProgress(io) }
+  return { dicom: resolve(io.cwd, dicom), out: resolve(io.cwd, out), region, onConverted: caseProgress(io) }
 }
 
 /** Return the line that sums up SEG files. */

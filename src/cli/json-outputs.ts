@@ -22,6 +22,8 @@ import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
+import type { CreatedStudy } from '../pipeline/readers/create.js'
+import type { ScoredStudy } from '../pipeline/readers/score.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
@@ -33,6 +35,7 @@ import type { Verification, VerifiedFile } from '../provenance/verify.js'
 import type { Converted, ProbeResult } from '../runtime/checkpoint.js'
 import type { DoctorReport } from '../runtime/doctor.js'
 import type { SetupResult } from '../runtime/setup.js'
+import type { Sent } from '../tracking/feed.js'
 import type { RunEvent } from '../training/events.js'
 import type { LaunchEvent, LaunchResult } from '../training/launch.js'
 import type { RunResult } from '../training/run.js'
@@ -89,11 +92,23 @@ export interface JsonOutputs {
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
   report: { readonly reports: readonly string[] }
+  'readers create': CreatedStudy
+  'readers delete': { readonly reader: string; readonly renamed: string | null }
+  'readers score': ScoredStudy
+  'readers serve': {
+    readonly readers: readonly { readonly id: string; readonly url: string; readonly answered: number }[]
+    readonly total: number
+  }
   'reviews show': ReviewOverview
   'runs list': { readonly runs: readonly RunSummary[] }
   'runs pause|unpause|checkpoint|stop': { readonly command: string; readonly step: number }
   'runs set': { readonly command: 'setLearningRate'; readonly value: number; readonly step: number }
   'runs show': RunSummary
+  'runs sync': {
+    readonly directory: string
+    /** `failure`: why a tracker lacks values; null if it has all. */
+    readonly trackers: readonly (Omit<Sent, 'failure'> & { readonly failure: string | null })[]
+  }
   setup: SetupResult
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }

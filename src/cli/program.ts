@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
+import { DataError, EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { refusePnp } from '../runtime/pnp.js'
 import { exitCodeOf as exitCodeOfSignal, isAbort, type StopSignal } from '../stop-signals.js'
 import { typedSystemError } from '../system-errors.js'
 import { commandTree, fullName } from './command-tree.js'
+import { faultOfDicom } from './dicom-arguments.js'
 import { withNewSpellings } from './old-spellings.js'
 import { type CliIo, noteError, type OutputFormat, printResult } from './output.js'
 
@@ -37,7 +38,7 @@ export async function runProgram(
     } else await program.parseAsync(words, { from: 'user' })
     return io.exitCode
   } catch (error) {
-    return exitCodeOf(error, command, io)
+    return await exitCodeOf(error, command, io)
   }
 }
 
@@ -118,7 +119,7 @@ function withDescendants(command: Command): Command[] {
 }
 
 /** @param command the command that ran */
-function exitCodeOf(error: unknown, command: Command, io: ProgramIo): number {
+async function exitCodeOf(error: unknown, command: Command, io: ProgramIo): Promise<number> {
   // help that was asked for is no fault; `freetumor` or `freetumor data` alone: commander has written the help to stderr
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   if (io.interruptedBy && (isAbort(error) || (error instanceof StoppedError && !error.resumable))) {
@@ -128,8 +129,9 @@ function exitCodeOf(error: unknown, command: Command, io: ProgramIo): number {
   }
   const typed = typedSystemError(error)
   if (typed instanceof FreetumorError) {
-    noteError(io, typed)
-    if (typed instanceof UsageError && command.parent && !typed.hint?.includes('--help'))
+    const dicom = await faultOfDicom(typed, io.cwd)
+    noteError(io, dicom === null ? typed : new DataError(dicom.message, { hint: dicom.hint, cause: typed }))
+    if (dicom === null && typed instanceof UsageError && command.parent && !typed.hint?.includes('--help'))
       io.note(`help: ${helpOf(command)}`)
     return typed.exitCode
   }

@@ -58,6 +58,7 @@ const FREE = [
   // of offline synthesis
   'synthesize',
   'report',
+  'tracking',
 ]
 
 /** Keys that change only the last bits of a run. */

@@ -70,8 +70,11 @@ function sectionOf([first]: readonly z.core.$ZodIssue[]): string {
 }
 
 function shown(value: unknown): string {
-  // a URL may hold a password
-  const text = (JSON.stringify(value) ?? 'nothing').replace(/(:\/\/[^/\s@:"]*):[^/\s@"]*@/g, '$1:***@')
+  // a URL may hold a password, or a token as the user or in the query
+  const text = (JSON.stringify(value) ?? 'nothing')
+    .replace(/(:\/\/[^/\s@:"]*):[^/\s@"]*@/g, '$1:***@')
+    .replace(/:\/\/[^/\s@:"]+@/g, '://***@')
+    .replace(/(:\/\/[^\s?#"]*)[?#][^\s"]*/g, '$1?***')
   return text.length > 200 ? `${text.slice(0, 200)}...` : text
 }
 

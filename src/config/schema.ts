@@ -11,6 +11,7 @@ import { runtimeSection } from './sections/runtime.js'
 import { samplingSection } from './sections/sampling.js'
 import { simulationSection } from './sections/simulation.js'
 import { synthesizeSection } from './sections/synthesize.js'
+import { trackingSection } from './sections/tracking.js'
 import { trainingSection } from './sections/training.js'
 import { OURS, PAPER, published } from './sources.js'
 import { type DeepReadonly, natural } from './types.js'
@@ -118,6 +119,12 @@ export const runConfigSchema = z.strictObject({
     { default: null, source: OURS },
   ),
   report: key(reportSection, 'Report of the run.', 'It does not change the training.', { source: OURS }),
+  tracking: key(
+    trackingSection,
+    'Services that receive the figures of a training: MLflow, Weights & Biases, OpenTelemetry.',
+    'Without an address nothing is sent.',
+    { source: OURS },
+  ),
 })
 
 /** A resolved configuration: complete, checked, frozen. */

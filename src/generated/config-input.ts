@@ -2012,6 +2012,49 @@ export interface ReportInput {
   readonly pictures?: number | undefined
 }
 
+/**
+ * Services that receive the figures of a training: MLflow, Weights & Biases, OpenTelemetry. Without an address nothing is sent.
+ *
+ * - Source: our choice
+ */
+export interface TrackingInput {
+  /**
+   * Address of an MLflow tracking server; null sends nothing. Figures of the run are sent to it during the training.
+   *
+   * - Default: null
+   * - Source: our choice
+   */
+  readonly mlflow?: string | null | undefined
+  /**
+   * Project of Weights & Biases, `PROJECT` or `ENTITY/PROJECT`; null records nothing. Figures are written to `RUN/wandb`; they are uploaded only with `WANDB_MODE=online`.
+   *
+   * - Default: null
+   * - Source: our choice
+   */
+  readonly wandb?: string | null | undefined
+  /**
+   * Address of an OpenTelemetry receiver, without `/v1/metrics`; null sends nothing. Figures of the run are sent to it as gauges.
+   *
+   * - Default: null
+   * - Source: our choice
+   */
+  readonly otlp?: string | null | undefined
+  /**
+   * Name of the experiment on the MLflow server. The experiment is created if it does not exist.
+   *
+   * - Default: freetumor
+   * - Source: our choice
+   */
+  readonly experiment?: string | undefined
+  /**
+   * Parts that trackers receive in addition: `name`, `config` without paths and data, `paths` with them. Without them, no name, path, case id or configuration leaves the run.
+   *
+   * - Default: []
+   * - Source: our choice
+   */
+  readonly include?: readonly ('name' | 'config' | 'paths')[] | undefined
+}
+
 /** A configuration as a user writes it: `job`, `data`, and what differs from the defaults. */
 export interface ConfigInput {
   /**
@@ -2419,4 +2462,10 @@ export interface ConfigInput {
    * - Source: our choice
    */
   readonly report?: ReportInput | undefined
+  /**
+   * Services that receive the figures of a training: MLflow, Weights & Biases, OpenTelemetry. Without an address nothing is sent.
+   *
+   * - Source: our choice
+   */
+  readonly tracking?: TrackingInput | undefined
 }

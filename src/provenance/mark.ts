@@ -3,7 +3,7 @@ import { parseForeignJson } from '../foreign-text.js'
 import type { NiftiExtension } from '../volume/nifti-extensions.js'
 
 /** Text in the header field `descrip` of a synthetic scan; python_runtime/freetumor_runtime/data/synthetic_mark.py writes it. */
-export const DESCRIPTION = "synthetic tumors, made by freetumor; not a patient's scan"
+export const DESCRIPTION = 'synthetic tumors, painted by freetumor'
 
 const COMMENT = 6
 const MAX_BYTES = 4096

@@ -133,10 +133,10 @@ export async function convertFile(
  * @throws CheckpointError as inspectFile, and for a network that the format cannot hold
  */
 export async function exportFile(
-  { checkpoint, to, out, about, merging }: ExportSpec,
+  { checkpoint, to, out, about, merging, preparation }: ExportSpec,
   options: CheckpointCallOptions = {},
 ): Promise<ExportedFiles> {
-  const args = [resolve(checkpoint), to, resolve(out), about, merging, options.weights ?? null]
+  const args = [resolve(checkpoint), to, resolve(out), about, merging, options.weights ?? null, preparation]
   return (await call('export', args, READING_MS, options)) as ExportedFiles
 }
 

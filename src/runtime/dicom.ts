@@ -25,8 +25,8 @@ export function dicomReader(settings: { readonly python?: string | null | undefi
         if (event.type === 'series') series.push(event as unknown as ScannedSeries)
         if (event.type === 'scanned') counts = event as unknown as DicomScan
       }
-      const { files, others, unreadable } = counts!
-      return { series, files, others, unreadable }
+      const { files, others, links, unreadable } = counts!
+      return { series, files, others, links, unreadable }
     },
     async *convert(request, options) {
       for await (const event of eventsOf(python(), 'convert', request, options)) yield outcomeOf(event)

@@ -67,6 +67,7 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
     exportWeights: async (spec) => (answers.exportWeights ?? unanswered('exportWeights'))(spec),
     inspectPlugin: async (spec) => (answers.inspectPlugin ?? unanswered('inspectPlugin'))(spec),
+    wandb: () => unanswered('wandb'),
     share: async () => ({ [Symbol.asyncDispose]: async () => {} }),
     lock: lockInMemory,
   }

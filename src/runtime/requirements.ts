@@ -35,7 +35,9 @@ export const FLOORS: Readonly<Record<string, string>> = {
  * file `requirements-NAME.txt` of pins.
  */
 export const EXTRAS = {
+  export: { onnx: '1.18', onnxruntime: '1.20' },
   dicom: { dcm2niix: '1.0.20250505', pydicom: '3.0.1', highdicom: '0.27' },
+  wandb: { wandb: '0.31' },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>
 
 export type RuntimeExtra = keyof typeof EXTRAS

@@ -39,7 +39,7 @@ export interface SetupOptions {
   readonly venv?: string | undefined
   /** Install the packages of this repository's tests too. Default: false. */
   readonly dev?: boolean
-  /** Install these optional parts too: `dicom` reads and writes DICOM. Default: none. */
+  /** Install these optional parts too: `dicom` reads and writes DICOM, `wandb` writes runs for Weights & Biases. Default: none. */
   readonly extras?: readonly RuntimeExtra[]
   readonly signal?: AbortSignal
   /** Called with a message for each step. */

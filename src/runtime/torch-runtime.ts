@@ -41,6 +41,7 @@ import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
 import { shareRun } from './run-service.js'
 import { answerVariantRank } from './variant-service.js'
+import { wandbTracker } from './wandb.js'
 import { watchForHang } from './watchdog.js'
 
 export interface TorchRuntimeOptions {
@@ -61,6 +62,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
     exportWeights: (spec, call) => exportFile(spec, { ...options, ...call }),
     inspectPlugin: (spec, call) => inspectPlugin(spec, { ...options, ...call }),
+    wandb: (directory, project, facts) => wandbTracker(options.python, directory, project, facts),
     share: shareRun,
     lock: (directory, work) => lockDirectory(directory, work, options.python),
   }

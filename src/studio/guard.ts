@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import type { Refusal } from './messages.js'
 
 /** Longest path and query of a request. */
@@ -65,16 +65,28 @@ export function refuseForeign({ hosts, origins }: Reachable): MiddlewareHandler 
 
 /** Refuse requests for data that come from another site or lack the token. */
 export function requireToken(token: string): MiddlewareHandler {
-  const expected = digest(`Bearer ${token}`)
   return async (context, next) => {
-    const site = context.req.header('sec-fetch-site')
-    if (site !== undefined && site !== 'same-origin' && site !== 'none')
-      return refuse(`Sec-Fetch-Site: not allowed (found ${site})`, 'open the URL that it printed', 403)
-    // digests have one length, so the comparison takes the same time for every token
-    if (!timingSafeEqual(expected, digest(context.req.header('authorization') ?? '')))
+    if (isForeignSite(context)) return refuseSite(context)
+    if (!hasToken(context, token))
       return refuse('token: missing or wrong', 'open the URL that `freetumor studio` printed', 401)
     await next()
   }
+}
+
+/** Return whether a browser marks a request as one of another site. */
+export function isForeignSite({ req }: Context): boolean {
+  const site = req.header('sec-fetch-site')
+  return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
+
+export function refuseSite({ req }: Context): Response {
+  const site = req.header('sec-fetch-site')
+  return refuse(`Sec-Fetch-Site: not allowed (found ${site})`, 'open the URL that it printed', 403)
+}
+
+/** Return whether a request carries a token. Digests have one length, so the comparison takes the same time for every token. */
+export function hasToken({ req }: Context, token: string): boolean {
+  return timingSafeEqual(digest(`Bearer ${token}`), digest(req.header('authorization') ?? ''))
 }
 
 /** Return an error as an answer. */

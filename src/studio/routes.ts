@@ -1,9 +1,6 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { FreetumorError } from '../errors.js'
-import { cannotBeRead } from '../system-errors.js'
 import type { Catalogue } from './catalogue.js'
 import { carryOut } from './command.js'
 import { detailOf, tailOf } from './detail.js'
@@ -11,6 +8,7 @@ import { exampleTumorsOf } from './example-tumors.js'
 import { type Reachable, refuse, refuseForeign, requireToken, secured } from './guard.js'
 import type { RunList } from './messages.js'
 import type { StudioOptions } from './options.js'
+import { type PageFiles, servePage } from './page-files.js'
 import type { Streams } from './stream.js'
 
 const MAX_BODY = 4096
@@ -18,7 +16,7 @@ const MAX_BODY = 4096
 const MAX_OVERLAID = 6
 
 /** Files of the page, without data: they need no token. */
-const PAGE: Readonly<Record<string, readonly [file: string, type: string]>> = {
+const PAGE: PageFiles = {
   '/': ['index.html', 'text/html; charset=utf-8'],
   '/page.js': ['page.js', 'text/javascript; charset=utf-8'],
   '/review.js': ['review.js', 'text/javascript; charset=utf-8'],
@@ -47,10 +45,7 @@ export function routesOf({ options, reachable, token, catalogue, streams, review
       : refuse('the server failed', 'reload the page, or start `freetumor studio` again', 500),
   )
   app.notFound(() => refuse('not found', 'open the URL that `freetumor studio` printed', 404))
-  for (const [path, [file, type]] of Object.entries(PAGE))
-    app.get(path, async (context) =>
-      context.body(new Uint8Array(await pageFile(options.pageFolder, file)), 200, { 'Content-Type': type }),
-    )
+  servePage(app, options.pageFolder, PAGE)
 
   const api = new Hono()
   api.use('*', requireToken(token))
@@ -108,10 +103,4 @@ export function routesOf({ options, reachable, token, catalogue, streams, review
 
 function noRun(): Response {
   return refuse('run: not found', 'reload the list of runs', 404)
-}
-
-async function pageFile(folder: string, name: string): Promise<Buffer> {
-  return await readFile(join(folder, name)).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(cannotBeRead(join(folder, name), error.code), { cause: error })
-  })
 }

@@ -1,17 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { realpath, stat } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo, Server } from 'node:net'
 import { dirname } from 'node:path'
-import { createAdaptorServer } from '@hono/node-server'
-import { EnvironmentError, UsageError } from '../errors.js'
+import { UsageError } from '../errors.js'
 import { readReviews } from '../quality/reviews.js'
 import { cannotBeRead } from '../system-errors.js'
 import { ownVersion } from '../training/run-version.js'
 import { Catalogue } from './catalogue.js'
-import type { Reachable } from './guard.js'
+import { openServer, refuseUnsafe } from './http-server.js'
 import type { StudioOptions } from './options.js'
 import { Decisions } from './review/decisions.js'
 import { FileHashes } from './review/file-hash.js'
@@ -27,26 +22,12 @@ export interface Studio extends AsyncDisposable {
   readonly url: string
 }
 
-const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
-/** Every interface: then no value of the header Host can be expected. */
-const WILDCARDS = new Set(['0.0.0.0', '::'])
-/** Limits of a request. A connection that is silent for `idleMs` is closed. */
-const LIMITS = { headersMs: 5000, requestMs: 5000, idleMs: 60_000, connections: 256, headerBytes: 8192 }
-
 /**
  * Serve the page of the runs below folders, until the result is disposed.
  * @throws UsageError on a folder that cannot be read or an unsafe address; EnvironmentError on a port in use
  */
 export async function openStudio(options: StudioOptions): Promise<Studio> {
-  const { host = '127.0.0.1', tls, proxyOrigin } = options
-  if (!LOOPBACK.has(host) && tls === undefined && proxyOrigin === undefined)
-    throw new UsageError(`--host ${host}: not encrypted (expected TLS or a proxy)`, {
-      hint: 'add --tls-cert and --tls-key, or --behind-proxy ORIGIN; or keep loopback and use an ssh tunnel',
-    })
-  if (WILDCARDS.has(host) && proxyOrigin === undefined)
-    throw new UsageError(`--host ${host}: no name of this machine (expected one that browsers use)`, {
-      hint: 'name the address or the host name of this machine',
-    })
+  refuseUnsafe(options)
   const token = randomBytes(32).toString('base64url')
   const roots = await rootsOf(options.folders)
   if (options.reviews !== undefined) await verifyReviewFile(options.reviews)
@@ -54,7 +35,6 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
   const hashes = new FileHashes()
   const finder = new CollectionFinder(roots, new HostFinder(roots, hashes))
   const streams = new Streams(new Watches(catalogue))
-  const reachable = { hosts: new Set<string>(), origins: new Set<string>() }
   const reviews = reviewRoutes({
     folders: options.folders,
     finder,
@@ -62,58 +42,18 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
     decisions: new Decisions(options.reviews ?? null, hashes, ownVersion()),
     writable: options.control === true || options.reviews !== undefined,
   })
-  const app = routesOf({ options, reachable, token, catalogue, streams, reviews })
-  const serverOptions = {
-    headersTimeout: LIMITS.headersMs,
-    requestTimeout: LIMITS.requestMs,
-    connectionsCheckingInterval: 1000,
-    maxHeaderSize: LIMITS.headerBytes,
-  }
-  const server = createAdaptorServer({
-    fetch: app.fetch,
-    overrideGlobalObjects: false,
-    ...(tls === undefined
-      ? { createServer, serverOptions }
-      : { createServer: createTlsServer, serverOptions: { ...serverOptions, ...tls } }),
-  }) as Server & { timeout: number; closeAllConnections(): void }
-  server.maxConnections = LIMITS.connections
-  server.timeout = LIMITS.idleMs
-  await listening(server, host, options.port ?? 0)
-  const scheme = tls === undefined ? 'http' : 'https'
-  const own = addReachable(reachable, scheme, host, (server.address() as AddressInfo).port, proxyOrigin)
+  const server = await openServer(options, (reachable) =>
+    routesOf({ options, reachable, token, catalogue, streams, reviews }),
+  )
   return {
-    url: `${proxyOrigin ?? own}/#token=${token}`,
+    url: `${server.origin}/#token=${token}`,
     async [Symbol.asyncDispose]() {
       streams.close()
-      const closed = once(server, 'close')
-      server.close()
-      server.closeAllConnections()
-      await closed
+      await server.close()
       await catalogue.close()
       await finder.close()
     },
   }
-}
-
-/** Note the names of the server, now that its port is known, and return its own origin. */
-function addReachable(
-  { hosts, origins }: { readonly hosts: Set<string>; readonly origins: Set<string> } & Reachable,
-  scheme: string,
-  host: string,
-  port: number,
-  proxyOrigin: string | undefined,
-): string {
-  const shown = host.includes(':') ? `[${host}]` : host
-  const names = LOOPBACK.has(host) ? ['127.0.0.1', 'localhost', '[::1]'] : [shown]
-  for (const name of names) {
-    hosts.add(`${name}:${port}`.toLowerCase())
-    origins.add(`${scheme}://${name}:${port}`.toLowerCase())
-  }
-  if (proxyOrigin !== undefined) {
-    hosts.add(new URL(proxyOrigin).host)
-    origins.add(new URL(proxyOrigin).origin)
-  }
-  return `${scheme}://${shown}:${port}`
 }
 
 async function rootsOf(folders: readonly string[]): Promise<string[]> {
@@ -146,15 +86,4 @@ async function verifyReviewFile(file: string): Promise<void> {
         cause,
       })
     })
-}
-
-async function listening(server: Server, host: string, port: number): Promise<void> {
-  server.listen(port, host)
-  await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
-    const reason = error.code === 'EADDRINUSE' ? 'in use' : `cannot be opened (${error.code})`
-    throw new EnvironmentError(`${host} port ${port}: ${reason}`, {
-      hint: 'choose another --port, or leave it out for a free one',
-      cause: error,
-    })
-  })
 }

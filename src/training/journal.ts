@@ -41,6 +41,11 @@ export class RunJournal {
     this.emit({ type: 'note', level, text })
   }
 
+  /** Pass a message to the readers without recording it. Never throws. */
+  announce(text: string, level: 'info' | 'warning' = 'info'): void {
+    this.stream.push({ time: new Date().toISOString(), type: 'note', level, text })
+  }
+
   async flush(): Promise<void> {
     await this.#log?.flush()
   }

@@ -26,7 +26,7 @@ export class FileFollower {
   #rest: Buffer[] = []
   #restBytes = 0
   #skipping = false
-  #polling: Promise<void> | null = null
+  #polling: Promise<boolean> | null = null
   #closed = false
 
   /** @param open opens the file; null if it does not exist */
@@ -36,9 +36,13 @@ export class FileFollower {
     private readonly sink: LineSink,
   ) {}
 
-  /** Pass the new complete lines to the sink. A missing file has none. */
-  poll(): Promise<void> {
-    this.#polling ??= this.#read().finally(() => {
+  /**
+   * Pass the new complete lines to the sink. A missing file has none.
+   * @param maxReads number of reads, of 256 KiB each, after which the rest is left for the next call
+   * @returns whether the file may have more lines
+   */
+  poll(maxReads = Number.POSITIVE_INFINITY): Promise<boolean> {
+    this.#polling ??= this.#read(maxReads).finally(() => {
       this.#polling = null
     })
     return this.#polling
@@ -51,7 +55,7 @@ export class FileFollower {
     this.#file = null
   }
 
-  async #read(): Promise<void> {
+  async #read(maxReads: number): Promise<boolean> {
     if (await this.#wasReplaced()) {
       await this.#file?.close()
       this.#file = null
@@ -59,15 +63,16 @@ export class FileFollower {
       this.sink.reset()
     }
     this.#file ??= await this.open()
-    if (this.#file === null || (await this.#file.stat()).size <= this.#position) return
+    if (this.#file === null || (await this.#file.stat()).size <= this.#position) return false
     // only while there is something to read: hundreds of runs are followed
     const buffer = Buffer.allocUnsafe(READ_BYTES)
-    while (!this.#closed) {
+    for (let reads = 0; reads < maxReads && !this.#closed; reads++) {
       const { bytesRead } = await this.#file.read(buffer, 0, READ_BYTES, this.#position)
-      if (bytesRead === 0) return
+      if (bytesRead === 0) return false
       this.#position += bytesRead
       this.#take(buffer.subarray(0, bytesRead))
     }
+    return !this.#closed
   }
 
   async #wasReplaced(): Promise<boolean> {

@@ -15,7 +15,9 @@ const FORMATS: readonly ForeignFormat[] = [
   {
     name: 'DICOM',
     names: /\.(dcm|dicom|ima)$/i,
-    start: /^.{128}DICM/s,
+    // with its mark, or without preamble: group 0002 or 0008, then a value representation or a short length
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are the bytes of these groups
+    start: /^(.{128}DICM|[\x02\x08]\0.[\0-\x10](UI|UL|CS|SH|DA|TM|OB|..\0\0))/s,
     remedy: 'convert the series to NIfTI: `freetumor data convert FOLDER --out scans`',
   },
   { name: 'NRRD', names: /\.(nrrd|nhdr)$/i, start: /^NRRD000/, remedy: TO_NIFTI },

@@ -31,12 +31,17 @@ export interface OpenedPage {
   readonly faults: readonly string[]
 }
 
+interface Look {
+  readonly dark?: boolean
+  readonly viewport?: { readonly width: number; readonly height: number }
+}
+
 /** Serve folders, and open the page in a browser of the running file, until the test ends. */
 export async function openPage(
   folder: string | readonly string[],
-  options: Partial<StudioOptions> & { dark?: boolean; viewport?: { width: number; height: number } } = {},
+  options: Partial<StudioOptions> & Look = {},
 ): Promise<OpenedPage> {
-  const { dark = false, viewport = { width: 1280, height: 720 }, ...given } = options
+  const { dark, viewport, ...given } = options
   const pageFolder = join(packageRoot, 'dist/studio/page')
   const studio = await openStudio({
     folders: [folder].flat(),
@@ -44,25 +49,31 @@ export async function openPage(
     processes: NOBODY,
     ...given,
   })
+  onTestFinished(() => studio[Symbol.asyncDispose]())
+  return await visit(studio.url, { ...(dark && { dark }), ...(viewport && { viewport }) })
+}
+
+/** Open a URL in a browser of the running file, until the test ends. */
+export async function visit(
+  url: string,
+  { dark = false, viewport = { width: 1280, height: 720 } }: Look = {},
+): Promise<OpenedPage> {
   const context = await browser.newContext({
     colorScheme: dark ? 'dark' : 'light',
     bypassCSP: false,
     viewport,
   })
-  onTestFinished(async () => {
-    await context.close()
-    await studio[Symbol.asyncDispose]()
-  })
+  onTestFinished(() => context.close())
   const page = await context.newPage()
   const faults: string[] = []
-  const own = new URL(studio.url).origin
+  const own = new URL(url).origin
   page.on('console', (message) => faults.push(`console: ${message.text()}`))
   page.on('pageerror', (error) => faults.push(`error: ${error.message}`))
   page.on('request', (request) => {
     if (!request.url().startsWith(own)) faults.push(`request: ${request.url()}`)
   })
-  await page.goto(studio.url)
-  return { page, url: studio.url, faults }
+  await page.goto(url)
+  return { page, url, faults }
 }
 
 /** Return the rules of axe-core that a page breaks seriously. */

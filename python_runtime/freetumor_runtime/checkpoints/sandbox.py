@@ -76,16 +76,26 @@ def convert(path: str, to: str, out: str, merging: str | None, weights: str | No
 
 
 def export(
-    path: str, to: str, out: str, about: dict[str, Any], merging: str | None, weights: str | None = None
+    path: str,
+    to: str,
+    out: str,
+    about: dict[str, Any],
+    merging: str | None,
+    weights: str | None = None,
+    preparation: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Export a checkpoint file: see export.export_model."""
+    """Export a checkpoint file: see export.export_model. A format that computes a window has no limit on memory."""
     size = _bytes_of(path)
     seconds = _seconds_for(size)
+    limits = Limits(4 * size + 512 * _MIB, seconds, 4 * seconds, written_bytes=2 * size + _MIB)
+    if to not in ("nnunet", "safetensors"):
+        hours = 3600 * 4
+        limits = Limits(-1, cpu_seconds=16 * hours, wall_seconds=hours, written_bytes=4 * size + 256 * _MIB)
     return in_child(
         "freetumor_runtime.checkpoints.export",
         "export_model",
-        [path, to, out, about, merging, weights],
-        Limits(4 * size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=4 * seconds, written_bytes=2 * size + _MIB),
+        [path, to, out, about, merging, weights, preparation],
+        limits,
     )
 
 

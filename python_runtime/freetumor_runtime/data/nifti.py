@@ -47,7 +47,11 @@ _FETCH = "copy or download it again"
 _TO_NIFTI = "convert it to .nii.gz, for example in 3D Slicer or with SimpleITK"
 # Name, first bytes and remedy of formats that are not read; src/volume/foreign-formats.ts has the same words.
 _FORMATS = (
-    ("DICOM", rb"(?s:.{128})DICM", "convert the series to NIfTI: `freetumor data convert FOLDER --out scans`"),
+    (
+        "DICOM",
+        rb"(?s:.{128}DICM|[\x02\x08]\0.[\0-\x10](?:UI|UL|CS|SH|DA|TM|OB|..\0\0))",
+        "convert the series to NIfTI: `freetumor data convert FOLDER --out scans`",
+    ),
     ("NRRD", rb"NRRD000", _TO_NIFTI),
     ("MetaImage", rb"(ObjectType|NDims)\s*=", _TO_NIFTI),
     ("HDF5", rb"\x89HDF", _TO_NIFTI),

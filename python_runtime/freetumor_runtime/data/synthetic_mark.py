@@ -8,7 +8,7 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 
-DESCRIPTION = b"synthetic tumors, made by freetumor; not a patient's scan"
+DESCRIPTION = b"synthetic tumors, painted by freetumor"
 # Code of a comment, the only registered one for plain text that every reader keeps or skips.
 _COMMENT = 6
 _FORMAT = "freetumor mark 1"

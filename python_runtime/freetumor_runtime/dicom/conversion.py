@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from freetumor_runtime.dicom.headers import DIRECTORY, Instance, Unreadable, files_below, is_dicom, read_instance
+from freetumor_runtime.dicom.headers import DIRECTORY, Instance, Link, Unreadable, files_below, is_dicom, read_instances
 from freetumor_runtime.dicom.labels import paint, read_label_object
 from freetumor_runtime.dicom.series import Refused, Stack, grouped, kind_of, stack_of
 from freetumor_runtime.dicom.volumes import Volume, convert_volume, write_volume
@@ -23,30 +23,34 @@ def scan(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     instances: list[Instance] = []
     unreadable: list[dict[str, Any]] = []
-    others = 0
+    others, links, files = 0, 0, 0
     spoke = time.monotonic()
     for at, path in enumerate(_files(request["folder"], request["without"])):
         if time.monotonic() - spoke > _REPORT_SECONDS:
             spoke = time.monotonic()
             yield {"type": "progress", "files": at}
-        if not is_dicom(path):
-            others += 1
+        if isinstance(path, Link):
+            links += 1
             continue
         try:
-            one = read_instance(path)
+            if not is_dicom(path):
+                others += 1
+                continue
+            found = read_instances(path)
         except Unreadable as error:
             unreadable.append({"file": at + 1, "reason": error.reason})
             continue
         except OSError:
             unreadable.append({"file": at + 1, "reason": "it cannot be read"})
             continue
-        if one.sop_class == DIRECTORY:
+        if found[0].sop_class == DIRECTORY:
             others += 1
         else:
-            instances.append(one)
+            files += 1
+            instances += found
     for group in _series(instances):
         yield {"type": "series", **_facts(group)}
-    yield {"type": "scanned", "files": len(instances), "others": others, "unreadable": unreadable}
+    yield {"type": "scanned", "files": files, "others": others, "links": links, "unreadable": unreadable}
 
 
 def convert(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -65,7 +69,7 @@ def convert(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"type": "converted", "job": job["job"], "seconds": round(time.monotonic() - started, 3), **done}
 
 
-def _files(folder: str, without: str | None) -> Iterator[str]:
+def _files(folder: str, without: str | None) -> Iterator[str | Link]:
     return files_below(folder, without) if os.path.isdir(folder) else iter([folder])
 
 
@@ -95,8 +99,8 @@ def _facts(group: list[Instance]) -> dict[str, Any]:
         "kernel": first.kernel,
         "contrast": any(one.contrast for one in group),
         "lossy": any(one.lossy for one in group),
-        "files": len(group),
-        "state": sorted([one.sop_uid, one.size, one.modified_ns] for one in group),
+        "files": len({one.path for one in group}),
+        "state": [list(one) for one in sorted({(one.sop_uid, one.size, one.modified_ns) for one in group})],
         "volume": None,
         "labels": None,
         "refusal": None,
@@ -110,12 +114,15 @@ def _facts(group: list[Instance]) -> dict[str, Any]:
         facts["refusal"] = _refusal(error)
     except OSError:
         facts["refusal"] = {"code": "unreadable", "reason": "a file cannot be read"}
+    except MemoryError:
+        facts["refusal"] = {"code": "unreadable", "reason": "it takes more memory than allowed"}
     return facts
 
 
 def _volume(stack: Stack) -> dict[str, Any]:
     return {
-        "paths": [one.path for one in stack.slices],
+        "paths": list(dict.fromkeys(one.path for one in stack.slices)),
+        "frames": [one.frame for one in stack.slices] if stack.slices[0].frame is not None else None,
         "shape": list(stack.shape),
         "spacingMm": [round(one, 6) for one in stack.spacing],
         "lps": stack.lps.tolist(),
@@ -146,7 +153,7 @@ def _convert(job: dict[str, Any], work: str) -> dict[str, Any]:
     shape = tuple(job["shape"])
     done: dict[str, Any] = {"hu": None, "voxels": {}, "notes": [], "labelRefusal": None}
     if job["image"] is not None:
-        volume = Volume(job["paths"], shape, affine, tuple(job["rescale"]))
+        volume = Volume(job["paths"], shape, affine, tuple(job["rescale"]), job["frames"])
         done["hu"] = vars(convert_volume(volume, job["image"], work))
     if job["labels"] is not None:
         asked = job["labels"]

@@ -7,14 +7,15 @@ import re
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom import config as pydicom_config
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import _read_file_meta_info
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 # pydicom quotes values in its warnings, and values are patient text
 warnings.filterwarnings("ignore")
@@ -46,6 +47,12 @@ _IMAGE_TAGS = """
     PhotometricInterpretation BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
     RescaleType LossyImageCompression
 """
+_FRAME_TAGS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+# names that promise DICOM
+_ENDINGS = (".dcm", ".dicom", ".ima")
+_MARK = b"DICM"
+# the first element of a file without its preamble: group 0002 or 0008, then a value representation or a short length
+_BARE = re.compile(rb"[\x02\x08]\0.[\0-\x10](?:UI|UL|CS|SH|DA|TM|OB|..\0\0)", re.DOTALL)
 
 
 class Unreadable(Exception):
@@ -58,9 +65,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Instance:
-    """Header of one file. A missing or malformed value is empty or None; lengths in mm, vectors in DICOM's LPS."""
+    """Header of one image. A missing or malformed value is empty or None; lengths in mm, vectors in DICOM's LPS."""
 
     path: str
+    # place of the image in a multi-frame file, from 0; None for a file of one image
+    frame: int | None
     size: int
     modified_ns: int
     sop_class: str
@@ -98,12 +107,23 @@ class Instance:
     pixel_bytes: int
 
 
-def files_below(folder: str, without: str | None = None) -> Iterator[str]:
-    """Yield the regular files of a tree in the order of their names; hidden names and links to folders are skipped.
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link to a folder, which is not followed."""
 
-    `without` is a folder that is not entered: the output may lie in the input.
+    path: str
+
+
+def files_below(folder: str, without: str | None = None) -> Iterator[str | Link]:
+    """Yield the regular files of a tree in the order of their names, and the folders that cannot be opened.
+
+    Hidden names are skipped. `without` is a folder that is not entered: the output may lie in the input.
     """
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        yield folder  # reading it fails in the same way
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -111,18 +131,42 @@ def files_below(folder: str, without: str | None = None) -> Iterator[str]:
             if entry.is_dir(follow_symlinks=False):
                 if without is None or not os.path.samefile(entry.path, without):
                     yield from files_below(entry.path, without)
-            elif stat.S_ISREG(entry.stat().st_mode):
+            elif stat.S_ISREG(mode := entry.stat().st_mode):
                 yield entry.path
+            elif stat.S_ISDIR(mode):
+                yield Link(entry.path)
         except OSError:
-            continue
+            yield entry.path
 
 
 def is_dicom(path: str) -> bool:
-    """Return whether the file has the mark of a DICOM file."""
+    """Return whether a file is DICOM by its content or its name. Raises OSError for one that cannot be read."""
+    with open(path, "rb") as file:
+        start = file.read(_START + 4)
+    return start[_START:] == _MARK or path.lower().endswith(_ENDINGS) or _is_bare(path, start)
+
+
+def preamble_of(path: str) -> bytes:
+    """Return the bytes that a file lacks before its data set: none, or the preamble, the mark and the meta group."""
+    with open(path, "rb") as file:
+        start = file.read(_START + 4)
+    if start[_START:] == _MARK or not _BARE.match(start):
+        return b""
+    if start[0] == 2:
+        return bytes(_START) + _MARK
+    syntax = str(_read(path, ["SOPClassUID"])[0].file_meta.TransferSyntaxUID).encode("ascii")
+    syntax += b"\0" * (len(syntax) % 2)
+    element = b"\x02\0\x10\0UI" + len(syntax).to_bytes(2, "little") + syntax
+    return bytes(_START) + _MARK + b"\x02\0\0\0UL\x04\0" + len(element).to_bytes(4, "little") + element
+
+
+def _is_bare(path: str, start: bytes) -> bool:
+    """Return whether a file without the mark holds a data set: old archives leave out preamble and meta group."""
+    if not _BARE.match(start):
+        return False
     try:
-        with open(path, "rb") as file:
-            return file.read(_START + 4)[_START:] == b"DICM"
-    except OSError:
+        return _uid(_read(path, ["SOPClassUID"])[0], "SOPClassUID").startswith("1.2.840.10008.")
+    except Unreadable:
         return False
 
 
@@ -145,8 +189,12 @@ def _read(path: str, tags: Sequence[str] | None) -> tuple[FileDataset, int]:
                 file,
                 stop_before_pixels=True,
                 defer_size=_VALUE_BYTES,
+                force=True,
                 specific_tags=list(tags) if tags is not None else None,
             )
+            if "TransferSyntaxUID" not in header.file_meta:
+                implicit = header.original_encoding[0]
+                header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
             return header, file.tell()
     except Unreadable:
         raise
@@ -160,6 +208,41 @@ def _read(path: str, tags: Sequence[str] | None) -> tuple[FileDataset, int]:
         raise Unreadable("its header is damaged") from None
 
 
+def read_instances(path: str) -> list[Instance]:
+    """Return the header of a DICOM file, or those of the frames of an enhanced CT. Raises Unreadable."""
+    one = read_instance(path)
+    if one.sop_class not in ENHANCED_CT:
+        return [one]
+    header = read_dataset(path, _FRAME_TAGS)
+    try:
+        (shared,) = header.get(_FRAME_TAGS[0]) or [Dataset()]
+        frames = list(header[_FRAME_TAGS[1]].value)
+        return [_frame(one, at, shared, frame) for at, frame in enumerate(frames)] or [one]
+    except Exception:  # a malformed frame: the file states no grid
+        return [one]
+
+
+def _frame(one: Instance, at: int, shared: Dataset, frame: Dataset) -> Instance:
+    def group(key: str) -> Any:
+        found = frame.get(key) or shared.get(key)
+        return found[0] if found else Dataset()
+
+    measures, rescale = group("PixelMeasuresSequence"), group("PixelValueTransformationSequence")
+    spacing = _numbers(measures, "PixelSpacing", 2)
+    return replace(
+        one,
+        frame=at,
+        image_type=_texts(group("CTImageFrameTypeSequence"), "FrameType") or one.image_type,
+        kernel=" ".join(_texts(group("CTReconstructionSequence"), "ConvolutionKernel"))[:_TEXT],
+        pixel_spacing=spacing if spacing is not None and min(spacing) > 0 else None,
+        position=_numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
+        orientation=_numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        slope=_number(rescale, "RescaleSlope"),
+        intercept=_number(rescale, "RescaleIntercept"),
+        rescale_type=_text(rescale, "RescaleType"),
+    )
+
+
 def read_instance(path: str) -> Instance:
     """Return the header of one DICOM file. Raises Unreadable."""
     found = os.stat(path)
@@ -168,6 +251,7 @@ def read_instance(path: str) -> Instance:
     spacing = _numbers(header, "PixelSpacing", 2)
     return Instance(
         path=path,
+        frame=None,
         size=found.st_size,
         modified_ns=found.st_mtime_ns,
         sop_class=_uid(header, "SOPClassUID") or _uid(meta, "MediaStorageSOPClassUID"),
@@ -221,10 +305,15 @@ class _BoundedFile(io.BufferedReader):
 
 
 def _transfer_syntax_of(file: _BoundedFile) -> str:
-    """Return the transfer syntax of the group that no syntax compresses."""
+    """Return the transfer syntax of the group that no syntax compresses; empty for a file without this group."""
     file.seek(0)
-    if file.read(_START + 4)[_START:] != b"DICM":
-        raise Unreadable("it does not have the mark of a DICOM file")
+    start = file.read(_START + 4)
+    if start[_START:] != _MARK:
+        if not _BARE.match(start):
+            raise Unreadable("it does not have the mark of a DICOM file")
+        file.seek(0)
+        if start[0] != 2:
+            return ""
     meta = _read_file_meta_info(file)
     return _uid(meta, "TransferSyntaxUID")
 

@@ -6,6 +6,7 @@ Names of ROIs and segments are free text: they go to the caller, which maps them
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +59,9 @@ class LabelObject:
 
 def read_label_object(path: str) -> LabelObject:
     """Return what an RTSTRUCT or a SEG labels. Raises Unreadable or Refused."""
-    header = _whole(path) if _is_structures(path) else _header_of_segmentation(path)
-    try:
+    with _as_unreadable("its header is damaged"):
+        header = _whole(path) if _is_structures(path) else _header_of_segmentation(path)
         found = _structures(header) if "StructureSetROISequence" in header else _segmentation(header)
-    except (AttributeError, IndexError, TypeError, ValueError, KeyError):
-        raise Unreadable("its header is damaged") from None
     if len(found.segments) > _MAX_SEGMENTS:
         raise Refused("too-many-segments", f"it has {len(found.segments)} segments (expected at most {_MAX_SEGMENTS})")
     return found
@@ -82,16 +81,27 @@ def paint(
     rank[0] = -1
     counts: dict[int, int] = dict.fromkeys(ids, 0)
     notes: list[str] = []
-    read = _contour_planes if _is_structures(path) else _frame_planes
-    try:
+    with _as_unreadable("its content is damaged"):
+        read = _contour_planes if _is_structures(path) else _frame_planes
         for number, k, plane in read(path, shape, lps, ids, notes):
             target = labels[:, :, k]
             counts[number] += int(plane.sum())
             wins = plane & (rank[target] < rank[ids[number]])
             target[wins] = ids[number]
-    except (AttributeError, IndexError, TypeError, ValueError, KeyError):
-        raise Unreadable("its content is damaged") from None
-    return labels, counts, notes
+    return labels, counts, list(dict.fromkeys(notes))
+
+
+@contextmanager
+def _as_unreadable(reason: str) -> Iterator[None]:
+    """Turn an error of a malformed file into Unreadable: pydicom raises errors of many types."""
+    try:
+        yield
+    except (Refused, Unreadable, OSError):
+        raise
+    except MemoryError:
+        raise Unreadable("it takes more memory than allowed") from None
+    except Exception:
+        raise Unreadable(reason) from None
 
 
 def fill_even_odd(contours: Sequence[np.ndarray], columns: int, rows: int) -> np.ndarray:
@@ -135,12 +145,7 @@ def _header_of_segmentation(path: str) -> Dataset:
 
 
 def _read(path: str, **options: Any) -> Dataset:
-    try:
-        return pydicom.dcmread(path, **options)
-    except MemoryError:
-        raise Unreadable("it takes more memory than allowed") from None
-    except Exception:  # pydicom raises errors of many types for malformed files
-        raise Unreadable("its content is damaged") from None
+    return pydicom.dcmread(path, force=True, **options)
 
 
 def _structures(header: Dataset) -> LabelObject:
@@ -203,12 +208,17 @@ def _contour_planes(
                 continue
             points = np.array(contour.ContourData, np.float64).reshape(-1, 3)
             if len(points) < 3 or not np.isfinite(points).all():
+                notes.append(f"ROI {number}: a contour without an area was left out")
                 continue
             voxels = points @ to_voxels[:3, :3].T + to_voxels[:3, 3]
             k = int(np.rint(voxels[:, 2].mean()))
             if np.abs(voxels[:, 2] - k).max() > _OFF_PLANE or not 0 <= k < slices:
                 raise Refused("other-grid", f"a contour of ROI {number} lies on no slice of the CT series")
-            planes.setdefault(k, []).append(voxels[:, :2])
+            drawn = planes.setdefault(k, [])
+            if any(np.array_equal(voxels[:, :2], other) for other in drawn):
+                notes.append(f"ROI {number}: a contour that repeats another one was left out")
+                continue
+            drawn.append(voxels[:, :2])
         if planes and len(planes) < max(planes) - min(planes) + 1:
             lost = max(planes) - min(planes) + 1 - len(planes)
             notes.append(f"ROI {number}: {lost} slices between its first and its last have no contour")

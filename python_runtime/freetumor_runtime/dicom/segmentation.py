@@ -14,13 +14,21 @@ from typing import Any
 
 import nibabel
 import numpy as np
-import pydicom
 from nibabel.filebasedimages import ImageFileError
 from pydicom.dataset import Dataset
+from pydicom.pixels import pixel_array
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from freetumor_runtime.dicom.headers import Instance, Unreadable, files_below, is_dicom, read_dataset, read_instance
+from freetumor_runtime.dicom.headers import (
+    Instance,
+    Link,
+    Unreadable,
+    files_below,
+    is_dicom,
+    read_dataset,
+    read_instances,
+)
 from freetumor_runtime.dicom.series import Refused, Stack, grouped, stack_of
 from freetumor_runtime.errors import DataError
 
@@ -76,8 +84,8 @@ def _stacks_below(folder: str) -> tuple[list[Stack], list[Refused]]:
     instances: list[Instance] = []
     for path in files_below(folder) if os.path.isdir(folder) else []:
         try:
-            if is_dicom(path):
-                instances.append(read_instance(path))
+            if not isinstance(path, Link) and is_dicom(path):
+                instances += read_instances(path)
         except (Unreadable, OSError):
             continue  # a damaged file leaves a gap in its series, which is refused
     stacks: list[Stack] = []
@@ -106,8 +114,7 @@ def _segment(job: dict[str, Any], stacks: Sequence[Stack], refusals: Sequence[Re
     uid = _uid_of("instance", stack, ids, segments)
     if _is_there(job["target"], uid):
         return facts | {"reused": True}
-    sources = [_whole_header(one.path) for one in stack.slices]
-    made = _object(sources, stack, ids, segments, uid, version)
+    made = _object(stack, ids, segments, uid, version)
     _write(job["target"], made)
     return facts
 
@@ -202,10 +209,10 @@ def _agrees(stack: Stack, image: np.ndarray | None) -> bool | None:
     count = len(stack.slices)
     for k in sorted({0, count // 2, count - 1}):
         one = stack.slices[k]
-        if one.size > _MAX_SLICE_BYTES:
+        if one.size // one.frames > _MAX_SLICE_BYTES:
             return None
         try:
-            pixels = pydicom.dcmread(one.path).pixel_array
+            pixels = pixel_array(one.path, index=one.frame)
         except Exception:  # a decoder is missing, or the pixels are damaged
             return None
         hu = pixels * (one.slope or 1) + (one.intercept or 0)
@@ -230,7 +237,6 @@ def _present(ids: np.ndarray, wanted: Sequence[dict[str, Any]]) -> tuple[np.ndar
 
 
 def _object(
-    sources: Sequence[Dataset],
     stack: Stack,
     ids: np.ndarray,
     segments: Sequence[dict[str, Any]],
@@ -239,6 +245,12 @@ def _object(
 ) -> Dataset:
     import highdicom as hd
 
+    if stack.slices[0].frame is None:
+        sources = [_whole_header(one.path) for one in stack.slices]
+    else:
+        # highdicom takes the masks of a multi-frame source in the order of its frames
+        sources = [_whole_header(stack.slices[0].path)]
+        ids = ids[np.argsort([one.frame for one in stack.slices])]
     algorithm = hd.AlgorithmIdentificationSequence("freetumor", codes.cid7162.ArtificialIntelligence, version)
     synthetic = any(one["painted"] for one in segments)
     about = "SYNTHETIC tumors, not findings" if synthetic else "Segmentation by freetumor"

@@ -14,7 +14,7 @@ from freetumor_runtime.dicom.headers import (
     Instance,
     files_below,
     is_dicom,
-    read_instance,
+    read_instances,
 )
 
 # Positions are often written with one decimal, so a slice may be off its place by 0.05 mm.
@@ -35,6 +35,8 @@ _READ_SYNTAXES = {
     "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
     "1.2.840.10008.1.2.4.91": "JPEG 2000",
 }
+# dcm2niix decodes compressed frames of one file wrongly, as the comparison with pydicom showed
+_FRAME_SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 # transfer syntaxes with compressed pixels
 _ENCAPSULATED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
 _IMPLICIT = "1.2.840.10008.1.2"
@@ -76,7 +78,8 @@ class Stack:
 
 def series_below(folder: str) -> dict[str, list[Instance]]:
     """Return the files of each series of a tree, by the UID of the series. Raises Unreadable for a damaged file."""
-    return grouped(read_instance(path) for path in files_below(folder) if is_dicom(path))
+    paths = (path for path in files_below(folder) if isinstance(path, str) and is_dicom(path))
+    return grouped(one for path in paths for one in read_instances(path))
 
 
 def grouped(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
@@ -114,18 +117,29 @@ def _refuse_other_kinds(instances: Sequence[Instance]) -> None:
         if one.burned_in:
             raise Refused("burned-in-annotation", "BurnedInAnnotation is YES: its pixels may show patient text")
         if one.sop_class in ENHANCED_CT:
-            raise Refused("enhanced-multi-frame", "it is an enhanced multi-frame CT, which is unsupported")
-        if one.sop_class != CT_IMAGE:
+            _refuse_frames(instances)
+        elif one.sop_class != CT_IMAGE:
             raise Refused("not-ct", "it is no CT image")
         words = {word.upper() for word in one.image_type}
         if words & {"LOCALIZER", "SCOUT", "TOPOGRAM"}:
             raise Refused("localizer", "it is a localizer")
         if words & _CAPTURES:
             raise Refused("secondary-capture", "it is a screen capture, which may show patient text")
-        if one.frames != 1:
+        if one.frames != 1 and one.frame is None:
             raise Refused("multi-frame", "a file has several frames (expected one slice a file)")
         if one.transfer_syntax not in _READ_SYNTAXES:
             raise Refused("transfer-syntax", f"its transfer syntax is unsupported ({one.transfer_syntax or 'missing'})")
+
+
+def _refuse_frames(instances: Sequence[Instance]) -> None:
+    """Refuse an enhanced CT whose frames are not all of its images: dcm2niix would join or leave out some."""
+    one = instances[0]
+    if len({each.path for each in instances}) != 1:
+        raise Refused("enhanced-multi-frame", "it has several enhanced multi-frame files (expected 1)")
+    if one.frame is None or one.frames != len(instances):
+        raise Refused("enhanced-multi-frame", "its frames have no positions, or another number than the file states")
+    if one.transfer_syntax not in _FRAME_SYNTAXES:
+        raise Refused("transfer-syntax", f"its frames are compressed, which is unsupported ({one.transfer_syntax})")
 
 
 def _refuse_missing_tags(instances: Sequence[Instance]) -> None:
@@ -185,7 +199,7 @@ def _refuse_truncated(instances: Sequence[Instance]) -> None:
     """Refuse files that end within their pixels: a decoder would fill them up."""
     for one in instances:
         native = not one.transfer_syntax.startswith(_ENCAPSULATED)
-        wanted = (one.rows or 0) * (one.columns or 0) * 2 if native else 1
+        wanted = (one.rows or 0) * (one.columns or 0) * 2 * one.frames if native else 1
         tag_and_length = 8 if one.transfer_syntax == _IMPLICIT else 12
         if one.pixel_bytes < wanted + tag_and_length:
             raise Refused("truncated", "a file ends within its pixels")
@@ -205,9 +219,9 @@ def _directions(one: Instance) -> tuple[np.ndarray, np.ndarray]:
 
 def _without_repetitions(instances: Sequence[Instance]) -> tuple[list[Instance], int]:
     """Leave out copies of a file: the same instance with the same bytes."""
-    found: dict[str, Instance] = {}
+    found: dict[tuple[str, int | None], Instance] = {}
     for one in instances:
-        known = found.setdefault(one.sop_uid, one)
+        known = found.setdefault((one.sop_uid, one.frame), one)
         if known is not one and not _same_bytes(known, one):
             raise Refused("duplicate-instance", "two different files state the same SOPInstanceUID")
     return list(found.values()), len(instances) - len(found)

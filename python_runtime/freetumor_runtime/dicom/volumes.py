@@ -13,8 +13,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from pydicom.pixels import iter_pixels
 
 from freetumor_runtime.bridge.lifeline import die_with_parent
+from freetumor_runtime.dicom.headers import preamble_of
 from freetumor_runtime.errors import DataError, EnvironmentError
 from freetumor_runtime.system_errors import read_problem
 
@@ -30,12 +32,14 @@ class Volume:
     """Slices in order, and the grid of their series.
 
     `shape` is (columns, rows, slices); `affine` leads from voxels to RAS millimetres; `rescale` is slope and intercept.
+    `frames`: place of each slice in one multi-frame file.
     """
 
     paths: Sequence[str]
     shape: tuple[int, int, int]
     affine: np.ndarray
     rescale: tuple[float, float]
+    frames: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def convert_volume(volume: Volume, target: str, work: str) -> Intensities:
         for one in (source, made):
             one.mkdir(parents=True, mode=0o700)
         for at, path in enumerate(volume.paths):
-            (source / f"{at:06d}.dcm").symlink_to(os.path.abspath(path))
+            _lend(path, source / f"{at:06d}.dcm")
         _decode(source, made, int(np.prod(volume.shape)))
         return _rewrite(_only_volume(made), volume, target)
     finally:
@@ -92,6 +96,17 @@ def write_volume(target: str, shape: Sequence[int], dtype: np.dtype, affine: np.
         ) from error
     finally:
         Path(aside).unlink(missing_ok=True)
+
+
+def _lend(path: str, name: Path) -> None:
+    """Give dcm2niix a file: a link, or a copy with the preamble that it needs."""
+    before = preamble_of(path)
+    if not before:
+        name.symlink_to(os.path.abspath(path))
+        return
+    with open(path, "rb") as file, open(name, "xb") as copy:
+        copy.write(before)
+        shutil.copyfileobj(file, copy)
 
 
 def _decode(source: Path, made: Path, voxels: int) -> None:
@@ -158,12 +173,27 @@ def _rewrite(path: Path, volume: Volume, target: str) -> Intensities:
         raise DataError("dcm2niix states another rescale than the headers of the slices", _EXPORT_AGAIN)
     planes = [stored[:, :, k] for k in range(volume.shape[2])]
     ends = (min(int(one.min()) for one in planes), max(int(one.max()) for one in planes))
+    if volume.frames is not None:
+        _compare_frames(planes, volume.paths[0], volume.frames)
     low, high = sorted(end * slope + intercept for end in ends)
     whole = slope == int(slope) and intercept == int(intercept)
     dtype = np.dtype("<i2" if whole and low >= -32768 and high <= 32767 else "<f4")
     hu = (plane.astype(np.float64) * slope + intercept for plane in planes)
     write_volume(target, volume.shape, dtype, volume.affine, hu)
     return Intensities(low, high, dtype.name)
+
+
+def _compare_frames(planes: Sequence[np.ndarray], path: str, frames: Sequence[int]) -> None:
+    """Raise DataError if dcm2niix has another order of frames than their positions, or other pixels than pydicom."""
+    try:
+        # the indices ascend: a compressed file is read from its start
+        places = sorted(range(len(frames)), key=lambda k: frames[k])
+        decoded = iter_pixels(path, indices=[frames[k] for k in places])
+        right = all(np.array_equal(planes[k], pixels.T) for k, pixels in zip(places, decoded, strict=True))
+    except Exception:  # pydicom raises errors of many types for malformed pixels
+        raise DataError("its frames cannot be decoded", _EXPORT_AGAIN) from None
+    if not right:
+        raise DataError("dcm2niix states other pixels than the frames of the file", _EXPORT_AGAIN)
 
 
 def _on_grid(array: np.ndarray, made: np.ndarray, volume: Volume) -> np.ndarray:

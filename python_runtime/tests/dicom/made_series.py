@@ -210,12 +210,72 @@ def _other_slope(k: int, one: Dataset) -> None:
         one.RescaleIntercept = 0
 
 
-def _enhanced(folder: Path) -> None:
-    one = _slice(0, voxels()[0], lps_of(), AXIAL, f"{ROOT}.3")
+def write_enhanced(
+    folder: Path,
+    order: Sequence[int] = range(SLICES),
+    orientation: Sequence[float] = AXIAL,
+    syntax: str = ExplicitVRLittleEndian,
+    change: Callable[[Dataset], None] | None = None,
+    name: str = "enhanced.dcm",
+) -> None:
+    """Write an enhanced CT: one file whose frames have the slices in this order."""
+    lps, stored = lps_of(orientation), voxels()
+    one = _slice(0, stored[0], lps, orientation, f"{ROOT}.3")
     one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
-    one.NumberOfFrames, one.PixelData = SLICES, voxels().tobytes()
+    measures, plane, rescale = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = one.PixelSpacing, one.SliceThickness
+    plane.ImageOrientationPatient = one.ImageOrientationPatient
+    rescale.RescaleSlope, rescale.RescaleIntercept, rescale.RescaleType = 1, -1024, "HU"
+    for key in ["PixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient"]:
+        delattr(one, key)
+    del one.RescaleSlope, one.RescaleIntercept
+    shared = Dataset()
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    shared.PixelValueTransformationSequence = [rescale]
+    one.SharedFunctionalGroupsSequence, one.PerFrameFunctionalGroupsSequence = [shared], []
+    for k in order:
+        place, content, frame = Dataset(), Dataset(), Dataset()
+        place.ImagePositionPatient = [round(float(value), 6) for value in (lps @ (0, 0, k, 1))[:3]]
+        content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = "1", k + 1, [1, k + 1]
+        frame.PlanePositionSequence, frame.FrameContentSequence = [place], [content]
+        one.PerFrameFunctionalGroupsSequence.append(frame)
+    one.NumberOfFrames, one.PixelData = SLICES, stored[list(order)].tobytes()
+    if change is not None:
+        change(one)
     folder.mkdir(parents=True, exist_ok=True)
-    save(one, folder / "enhanced.dcm")
+    save(one, folder / name, syntax)
+
+
+def _enhanced_slope(one: Dataset) -> None:
+    own = Dataset()
+    own.RescaleSlope, own.RescaleIntercept, own.RescaleType = 2, -1024, "HU"
+    one.PerFrameFunctionalGroupsSequence[3].PixelValueTransformationSequence = [own]
+
+
+def _enhanced_gap(one: Dataset) -> None:
+    place = one.PerFrameFunctionalGroupsSequence[-1].PlanePositionSequence[0]
+    x, y, z = place.ImagePositionPatient
+    place.ImagePositionPatient = [x, y, z + 2 * SPACING[2]]
+
+
+def _two_enhanced(folder: Path) -> None:
+    write_enhanced(folder)
+    write_enhanced(folder, name="second.dcm")
+
+
+def _bare(folder: Path, implicit: bool) -> None:
+    """Write slices without preamble, mark and meta group, as old archives do."""
+    for path in write_ct(folder, syntax=ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian):
+        one = pydicom.dcmread(path)
+        one.file_meta, one.preamble = FileMetaDataset(), None
+        pydicom.dcmwrite(path.with_suffix(""), one, implicit_vr=implicit, little_endian=True)
+        path.unlink()
+
+
+def _without_preamble(folder: Path) -> None:
+    for path in write_ct(folder):
+        path.with_suffix("").write_bytes(path.read_bytes()[132:])
+        path.unlink()
 
 
 def _twice(folder: Path) -> None:
@@ -251,6 +311,9 @@ WHOLE: dict[str, Callable[[Path], object]] = {
     "rle": lambda folder: write_ct(folder, syntax=RLELossless),
     "jpegLs": lambda folder: write_ct(folder, syntax=JPEGLSLossless, change=_unsigned),
     "twoSeries": _two_series,
+    "withoutPreamble": _without_preamble,
+    "bareImplicit": lambda folder: _bare(folder, True),
+    "bareExplicit": lambda folder: _bare(folder, False),
     **{
         name: lambda folder, one=one: write_ct(folder, orientation=one)
         for name, one in ORIENTATIONS.items()
@@ -270,12 +333,36 @@ REFUSED: dict[str, Callable[[Path], object]] = {
     "localizer": lambda folder: write_ct(folder, change=_set(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),
     "burned-in-annotation": lambda folder: write_ct(folder, change=_set(BurnedInAnnotation="YES")),
     "secondary-capture": lambda folder: write_ct(folder, change=_set(SOPClassUID="1.2.840.10008.5.1.4.1.1.7")),
-    "enhanced-multi-frame": _enhanced,
+    "enhanced-multi-frame": _two_enhanced,
     "photometric": lambda folder: write_ct(folder, change=_set(PhotometricInterpretation="MONOCHROME1")),
     "pixel-format": lambda folder: write_ct(folder, change=_set(BitsStored=12)),
     "not-ct": lambda folder: write_ct(folder, change=_set(SOPClassUID="1.2.840.10008.5.1.4.1.1.4", Modality="MR")),
     "rescale-type": lambda folder: write_ct(folder, change=_set(RescaleType="OD")),
     "single-image": lambda folder: write_ct(folder, stored=voxels(1)),
+}
+
+
+# enhanced CT that become a volume
+ENHANCED: dict[str, Callable[[Path], object]] = {
+    "in order": write_enhanced,
+    "reversed": lambda folder: write_enhanced(folder, range(SLICES)[::-1]),
+    "shuffled": lambda folder: write_enhanced(folder, (3, 0, 5, 1, 4, 2)),
+    "coronal": lambda folder: write_enhanced(folder, (3, 0, 5, 1, 4, 2), ORIENTATIONS["coronal"]),
+    "oblique": lambda folder: write_enhanced(folder, (3, 0, 5, 1, 4, 2), ORIENTATIONS["oblique"]),
+    "implicit": lambda folder: write_enhanced(folder, (3, 0, 5, 1, 4, 2), syntax=ImplicitVRLittleEndian),
+}
+# those that are refused, by the word of their reason
+REFUSED_ENHANCED: dict[str, Callable[[Path], object]] = {
+    "mixed-rescale": lambda folder: write_enhanced(folder, change=_enhanced_slope),
+    "duplicate-slice": lambda folder: write_enhanced(folder, (0, 1, 2, 3, 4, 4)),
+    "gap": lambda folder: write_enhanced(folder, change=_enhanced_gap),
+    "enhanced-multi-frame": lambda folder: write_enhanced(
+        folder, change=lambda one: delattr(one, "PerFrameFunctionalGroupsSequence")
+    ),
+    "truncated": lambda folder: write_enhanced(
+        folder, change=lambda one: setattr(one, "PixelData", one.PixelData[:-800])
+    ),
+    "transfer-syntax": lambda folder: write_enhanced(folder, syntax=RLELossless),
 }
 
 

@@ -89,6 +89,40 @@ def test_gaps_between_contours_and_open_contours_are_noted_by_number(tmp_path):
     assert (labels.sum(), notes) == (0, ["ROI 1: a contour that is no closed polygon was left out"])
 
 
+def test_a_contour_that_repeats_another_one_makes_no_hole(tmp_path):
+    lps = made.lps_of()
+    circle, line = made.circle(lps, 1, (10, 10), 3), made.circle(lps, 1, (10, 10), 3)[:2]
+    made.write_structures(tmp_path / "one.dcm", [("DOE", [circle])])
+    made.write_structures(tmp_path / "two.dcm", [("DOE", [circle, circle, line])])
+    once, _, _ = paint(str(tmp_path / "one.dcm"), SHAPE, lps, {1: 1}, [1])
+    twice, _, notes = paint(str(tmp_path / "two.dcm"), SHAPE, lps, {1: 1}, [1])
+    np.testing.assert_array_equal(twice, once)
+    assert notes == [
+        "ROI 1: a contour that repeats another one was left out",
+        "ROI 1: a contour without an area was left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x06\x30\x26\x00LO", b"\x06\x30\x26\x00LH"),  # a value representation that does not exist
+        (b"\x06\x30\x20\x00SQ", b"\x06\x30\x20\x00FD"),  # a sequence as numbers
+        (b"\x06\x30\x84\x00IS\x02\x001 ", b"\x06\x30\x84\x00IS\x02\x00\xff\xfe"),  # a number as bytes
+    ],
+)
+def test_a_damaged_label_object_is_unreadable(tmp_path, old, new):
+    path = tmp_path / "rt.dcm"
+    lps = made.lps_of()
+    made.write_structures(path, [("Liver", [made.circle(lps, 1, (10, 10), 3)])])
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(Unreadable):
+        read_label_object(str(path))
+        paint(str(path), SHAPE, lps, {1: 1}, [1])
+
+
 @pytest.mark.parametrize("k", [1.5, -2, 20])
 def test_a_contour_on_no_slice_is_refused(tmp_path, k):
     lps = made.lps_of()

@@ -12,6 +12,7 @@ from pydicom.sr.codedict import codes
 
 from freetumor_runtime.dicom.segmentation import segment
 from freetumor_runtime.errors import DataError
+from tests.dicom.made_series import COLUMNS, ROWS, SLICES, lps_of, voxels, write_enhanced
 from tests.dicom.seg_series import (
     AXIAL,
     CORONAL,
@@ -90,6 +91,27 @@ def test_pydicom_and_highdicom_read_back_mask_codes_geometry_and_source_slices(
         number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         assert np.array_equal(frame.T, mask[:, :, k] == number)
     assert plain.FrameOfReferenceUID == "1.2.3.99"
+
+
+def test_a_seg_of_an_enhanced_ct_references_its_frames(tmp_path: Path) -> None:
+    order = (3, 0, 5, 1, 4, 2)
+    write_enhanced(tmp_path / "ct", order)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps_of()
+    mask = np.zeros((COLUMNS, ROWS, SLICES), np.uint8)
+    mask[3:9, 4:8, 1:4] = 1
+    mask[5, 6:8, 3] = 2
+    image = write_nifti(tmp_path / "scan.nii.gz", voxels().transpose(2, 1, 0) - 1024, affine, "")
+    written = write_nifti(tmp_path / "mask.nii.gz", mask, affine, "")
+
+    event = run(tmp_path / "ct", tmp_path / "seg.dcm", image=image, mask=written)
+
+    assert event["type"] == "segmented" and event["compared"] is True
+    plain = pydicom.dcmread(tmp_path / "seg.dcm")
+    for frame, group in zip(plain.pixel_array, plain.PerFrameFunctionalGroupsSequence, strict=True):
+        k = order[int(group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber) - 1]
+        assert np.allclose(group.PlanePositionSequence[0].ImagePositionPatient, (lps_of() @ (0, 0, k, 1))[:3])
+        number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        assert np.array_equal(frame.T, mask[:, :, k] == number)
 
 
 def test_segments_have_snomed_codes(tmp_path: Path) -> None:

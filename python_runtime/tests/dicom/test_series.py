@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from freetumor_runtime.dicom import headers
-from freetumor_runtime.dicom.headers import Unreadable, files_below, read_dataset, read_instance
+from freetumor_runtime.dicom.headers import Link, Unreadable, files_below, is_dicom, read_dataset, read_instance
 from freetumor_runtime.dicom.series import Refused, kind_of, series_below, stack_of
 from tests.dicom import made_series as made
 
@@ -33,6 +33,23 @@ def test_a_series_that_is_no_ct_volume_is_refused_by_name(tmp_path, code):
         stacks(tmp_path)
     assert refused.value.code == code
     assert "Doe" not in refused.value.reason
+
+
+@pytest.mark.parametrize("name", made.ENHANCED)
+def test_the_frames_of_an_enhanced_ct_are_slices(tmp_path, name):
+    made.ENHANCED[name](tmp_path)
+    (stack,) = stacks(tmp_path)
+    np.testing.assert_allclose(stack.lps, made.lps_of(made.ORIENTATIONS.get(name, made.AXIAL)), atol=1e-6)
+    order = {"in order": (0, 1, 2, 3, 4, 5), "reversed": (5, 4, 3, 2, 1, 0)}.get(name, (1, 3, 5, 0, 4, 2))
+    assert tuple(one.frame for one in stack.slices) == order
+
+
+@pytest.mark.parametrize("code", made.REFUSED_ENHANCED)
+def test_an_enhanced_ct_that_is_no_volume_is_refused_by_name(tmp_path, code):
+    made.REFUSED_ENHANCED[code](tmp_path)
+    with pytest.raises(Refused) as refused:
+        stacks(tmp_path)
+    assert refused.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -128,7 +145,7 @@ def test_a_hostile_header_is_unreadable(tmp_path, monkeypatch, spoil, reason):
         read_instance(str(path))
 
 
-def test_files_are_found_below_hidden_names_pipes_and_the_output_excepted(tmp_path):
+def test_files_and_links_are_found_below_hidden_names_pipes_and_the_output_excepted(tmp_path):
     import os
 
     for name in ("b/2/x", "b/1", "a", ".hidden", "out/y"):
@@ -137,4 +154,11 @@ def test_files_are_found_below_hidden_names_pipes_and_the_output_excepted(tmp_pa
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "b/loop").symlink_to(tmp_path, target_is_directory=True)
     found = files_below(str(tmp_path), str(tmp_path / "out"))
-    assert [path.removeprefix(f"{tmp_path}/") for path in found] == ["a", "b/1", "b/2/x"]
+    paths = [one.path if isinstance(one, Link) else one for one in found]
+    assert [path.removeprefix(f"{tmp_path}/") for path in paths] == ["a", "b/1", "b/2/x", "b/loop"]
+
+
+@pytest.mark.parametrize("first", [b"\x08\0\x05\0CS\x02\0AA", b"\x08\0\0\0\x04\0\0\0", b"\x02\0"])
+def test_a_file_of_another_format_with_the_first_bytes_of_a_data_set_is_no_dicom(tmp_path, first):
+    (tmp_path / "a").write_bytes(first + bytes(range(256)) * 4)
+    assert not is_dicom(str(tmp_path / "a"))

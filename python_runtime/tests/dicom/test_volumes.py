@@ -1,4 +1,5 @@
 import subprocess
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -11,14 +12,52 @@ from freetumor_runtime.errors import DataError
 from tests.dicom import made_series as made
 
 
-def convert(folder, target):
-    """Convert the first series of a folder; return its voxels in HU, its affine and its header."""
-    stack = stack_of(next(iter(series_below(str(folder)).values())))
+def volume_of(stack):
     first = stack.slices[0]
-    volume = Volume([one.path for one in stack.slices], stack.shape, stack.affine, (first.slope, first.intercept))
-    convert_volume(volume, str(target), str(target.parent / "work"))
+    return Volume(
+        paths=list(dict.fromkeys(one.path for one in stack.slices)),
+        shape=stack.shape,
+        affine=stack.affine,
+        rescale=(first.slope, first.intercept),
+        frames=None if first.frame is None else [one.frame for one in stack.slices],
+    )
+
+
+def convert(folder, target):
+    """Convert the first series of a folder; return its voxels in HU, its affine, its header and its stack."""
+    stack = stack_of(next(iter(series_below(str(folder)).values())))
+    convert_volume(volume_of(stack), str(target), str(target.parent / "work"))
     image = nibabel.nifti1.load(target)
     return np.asanyarray(image.dataobj), image.affine, image.header, stack
+
+
+@pytest.mark.parametrize("name", made.ENHANCED)
+def test_the_volume_of_an_enhanced_ct_has_the_hu_of_its_frames_on_their_grid(tmp_path, name):
+    made.ENHANCED[name](tmp_path / "in")
+    hu, affine, _, stack = convert(tmp_path / "in", tmp_path / "v.nii.gz")
+    np.testing.assert_array_equal(hu, made.voxels().transpose(2, 1, 0).astype(int) - 1024)
+    np.testing.assert_allclose(affine, stack.affine, atol=1e-5)
+
+
+def test_frames_in_another_order_than_that_of_the_decoder_are_an_error(tmp_path):
+    made.write_enhanced(tmp_path / "in")
+    (group,) = series_below(str(tmp_path / "in")).values()
+    volume = replace(volume_of(stack_of(group)), frames=[1, 0, 2, 3, 4, 5])
+    with pytest.raises(DataError, match="other pixels than the frames"):
+        convert_volume(volume, str(tmp_path / "v.nii.gz"), str(tmp_path / "work"))
+
+
+@pytest.mark.parametrize(("signed", "extra"), [(0, 0x1000), (1, 0x0800)])
+def test_bits_above_the_stored_ones_are_no_part_of_a_value(tmp_path, signed, extra):
+    """An overlay, and a sign that is not extended."""
+    values = made.voxels() % 2000
+    stored = values.copy()
+    stored[2, 5, 5] |= extra
+    values[2, 5, 5] = values[2, 5, 5] - 2048 if signed else values[2, 5, 5]
+    change = made._set(BitsStored=12, HighBit=11, PixelRepresentation=signed)
+    made.write_ct(tmp_path / "in", stored=stored, change=change)
+    hu, _, _, _ = convert(tmp_path / "in", tmp_path / "v.nii.gz")
+    np.testing.assert_array_equal(hu, values.transpose(2, 1, 0).astype(int) - 1024)
 
 
 @pytest.mark.parametrize("name", made.WHOLE)

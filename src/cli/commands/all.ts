@@ -124,6 +124,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./key.js')).addKeyCommand,
   },
   {
+    usage: 'readers',
+    description: 'Run a reader study: can people distinguish real from synthetic tumors?',
+    load: async () => (await import('./readers.js')).addReadersCommand,
+  },
+  {
     usage: 'predict [options]',
     description: 'Segment scans; a mask has the grid of its scan',
     load: async () => (await import('./predict.js')).addPredictCommand,

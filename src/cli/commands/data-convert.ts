@@ -36,7 +36,7 @@ export const addDataConvert: AddCommand = (data, io) => {
     )
     .argument('<dir>', 'folder with DICOM files, also below it')
     .option('--out <dir>', 'Write imagesTr, labelsTr, dataset.json and report.csv here')
-    .option('--list', 'List the series and write nothing')
+    .option('--list', 'List the series and write no output')
     .option('--series <id...>', 'Convert these series, by number or UID (default: one CT of each study)')
     .option('--all', 'Convert every usable CT series')
     .option('--map <segment=label...>', 'Label ROIs and segments by name, #number or SCHEME:CODE')
@@ -113,10 +113,11 @@ function regionOfRules(rules: readonly NamedRule[]): Region | undefined {
   })
 }
 
-function textOf({ series, out, numCases, files, others }: DicomConversion): string[] {
+function textOf({ series, out, numCases, files, others, links }: DicomConversion): string[] {
   return [
     ...table(series),
     ...series.flatMap(segmentLines),
+    ...(links > 0 ? [`${counted(links, 'link')} to folders not followed`] : []),
     out === null
       ? `${series.length} series in ${counted(files, 'DICOM file')}; ${counted(others, 'other file')}; nothing was written`
       : `${counted(numCases, 'case')} in ${out}; report.csv has every series`,

@@ -32,24 +32,14 @@ interface ExportFlags extends SourceFlags {
 }
 
 const OF_WEIGHTS = ['merging', 'weights'] as const
-const OF_DATA = [
-  'name',
-  'number',
-  'folds',
-  'seed',
-  'root',
-  'as',
-  'region',
-  'map',
-  'labels',
-  'allowOutside',
-] as const
+const OF_DATA = ['name', 'number', 'folds', 'seed', 'root', 'as', 'map', 'labels', 'allowOutside'] as const
 
 /** `freetumor export` */
 export const addExportCommand: AddCommand = (program, io) => {
   const command = withExample(
     program.command('export'),
-    'freetumor export runs/segmentor/first --to nnunet --out nnunet-model',
+    'freetumor export runs/segmentor/first --to onnx --out model',
+    'freetumor export runs/segmentor/first --to monai-bundle --out bundle',
     'freetumor export hosts.json synthetic --to nnunet --out nnUNet_raw --number 501',
   )
     .description('Write a trained network, or a data set, in the format of another project')
@@ -73,6 +63,10 @@ export const addExportCommand: AddCommand = (program, io) => {
     .option('--seed <n>', 'Set the seed of the folds (default: 0)', wholeNumber(0))
     .option('--labels <path>', 'Read the labels of the scans here')
   addSourceOptions(command)
+    .addHelpText(
+      'after',
+      '\nFor weights, --region states the preparation that a file does not state.\nonnx needs `freetumor setup --extra export`.',
+    )
     .addOption(outputOption())
     .action(async (paths: string[], flags: ExportFlags, self: Command) => {
       const exported = (await isDatasetPath(paths[0]!, io.cwd))
@@ -88,11 +82,15 @@ async function exportWeights(io: CliIo, paths: readonly string[], flags: ExportF
     throw new UsageError(`export: several paths (expected one run or file of weights, found ${further})`, {
       hint: 'export each by itself',
     })
-  const { to, out, merging, weights } = flags
+  const { to, out, merging, weights, region } = flags
   if (!isOneOf(MODEL_FORMATS, to)) throw wrongFormat(to, path!, MODEL_FORMATS, 'weights')
   refuse(command, OF_DATA, 'a data set')
   return await withLogFolder(io, torchRuntime(), (context) =>
-    exportModelOf(resolve(io.cwd, path!), { to, out: resolve(io.cwd, out), merging, weights }, context),
+    exportModelOf(
+      resolve(io.cwd, path!),
+      { to, out: resolve(io.cwd, out), merging, weights, region },
+      context,
+    ),
   )
 }
 
@@ -132,6 +130,9 @@ function describe(exported: ModelExport | DatasetExport): string[] {
   if ('files' in exported)
     return [
       `${exported.out}: ${exported.kind ?? 'weights'}, ${counted(exported.tensors, 'tensor')}`,
+      ...(exported.deviation === null
+        ? []
+        : [`  largest deviation of a logit: ${exported.deviation.toExponential(1)}`]),
       ...exported.files.map(
         ({ name, bytes, sha256 }) => `  ${name}  ${(bytes / 1e6).toFixed(1)} MB  sha256 ${sha256}`,
       ),

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { noteDicom } from '../dicom-arguments.js'
 import { type AddCommand, packageVersion, withExample } from '../program.js'
 
 /** `freetumor mcp`: serve the tools of an agent on stdin and stdout. */
@@ -11,6 +12,7 @@ export const addMcpCommand: AddCommand = (program, io) => {
       // the server loads the whole library, which other commands do not need
       const { serveMcp } = await import('../../mcp/server.js')
       const folders = (given.length > 0 ? given : ['.']).map((folder) => resolve(io.cwd, folder))
+      for (const one of given) await noteDicom(one, io)
       await serveMcp({ folders, control, version: packageVersion() }, io.signal)
     })
 }

@@ -233,7 +233,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
         onWindows: windowProgress(io),
       }
       const seg = segOptions(options, io)
-      const source = dicomSource(options, io)
+      const source = dicomSource(options, io, options.region)
       const tools = { reader: dicomReader(), writer: segWriter() }
       const prediction = await withLogFolder<PredictionWithSegs & Partial<DicomPrediction>>(
         io,

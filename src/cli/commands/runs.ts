@@ -23,8 +23,10 @@ import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { readExit } from '../../training/run-directory.js'
 import type { QueuedJob, RunSummary } from '../../training/run-summary.js'
+import { noteDicom } from '../dicom-arguments.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { addSyncCommand } from './runs-sync.js'
 
 type Format = { readonly output: 'text' | 'json' | 'ndjson' }
 
@@ -43,6 +45,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (root: string, options: Format) => {
       const found = await summariseRuns(resolve(io.cwd, root), runProcesses)
+      if (found.length === 0) await noteDicom(root, io)
       printResult(io, 'runs list', options.output, { runs: found }, () =>
         found.length > 0 ? found.map(line) : [`no run below ${root}`],
       )
@@ -90,6 +93,8 @@ export const addRunsCommand: AddCommand = (program, io) => {
         `learning rate ${value} from step ${step} on`,
       ])
     })
+
+  addSyncCommand(runs, io)
 }
 
 function ofRun(runs: Command, name: string, description: string): Command {

@@ -41,6 +41,8 @@ export interface ScannedVolume {
   readonly lps: readonly (readonly number[])[]
   /** Slope and intercept that lead to HU. */
   readonly rescale: readonly [number, number]
+  /** Place of each slice in one multi-frame file, from 0; null if each slice is a file. */
+  readonly frames: readonly number[] | null
   /** Files that repeat a slice to the byte, and are left out. */
   readonly repeated: number
 }

@@ -15,7 +15,7 @@ const MEASURE = /^\d{1,2}([.,]\d{1,3})?mm$/
 
 /** Names of reconstruction kernels of the manufacturers. */
 const KERNEL =
-  /^(STANDARD|STND|SOFT|SMOOTH|DETAIL|CHST|CHEST|LUNG|BONE|BONEPLUS|EDGE|ULTRA|[A-F]|Y[A-D]|UB|UA|[BDHIJTU][a-z]?\d{2}[a-z]?|FC\d{2}|SC\d{2}|EB|EC|L|BRAIN|BODY|SHARP)([ /_\d].{0,3})?$/i
+  /^(STANDARD|STND|SOFT|SMOOTH|DETAIL|CHST|CHEST|LUNG|BONE|BONEPLUS|EDGE|ULTRA|[A-F]|Y[A-D]|UB|UA|[BDHIJTU][a-z]?\d{2}[a-z]?|FC\d{2}|SC\d{2}|EB|EC|L|BRAIN|BODY|SHARP)([ /_-]?[a-z]?\d{1,2}[a-z]?)?$/i
 const SHARP = /^(BONE|EDGE|LUNG|ULTRA|SHARP|Y[A-D]$|[BDHIJTU][a-z]?[5-9]\d|FC[58]\d|[DE]$)/i
 
 export type Phase = 'native' | 'arterial' | 'late arterial' | 'portal venous' | 'venous' | 'delayed'

@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Pseudonyms, pseudonymsOf } from '../../curation/dicom/pseudonyms.js'
+import { labelsOfSegments } from '../../curation/dicom/segments.js'
 import { labelObjectsOf, type ScannedSeries } from '../../curation/dicom/series.js'
 import { DataError, StoppedError, UsageError } from '../../errors.js'
 import { openJsonLog } from '../../jsonl.js'
@@ -57,6 +58,8 @@ export interface DicomConversion {
   readonly files: number
   /** Files of other formats. */
   readonly others: number
+  /** Symbolic links to folders, which are not followed. */
+  readonly links: number
   /** Damaged DICOM files, by their place in the order of paths. */
   readonly unreadable: readonly { readonly file: number; readonly reason: string }[]
   /** Cases in the output folder. */
@@ -106,12 +109,15 @@ export async function convertDicomSeries(
     const calling = { signal: context.signal, onFiles: options.onFiles }
     const scan = await reader.scan({ folder: source, without: out }, calling)
     if (scan.files + scan.unreadable.length > 0) return { scan, names, keyFile }
-    throw new DataError(`${source}: no DICOM file found (found ${counted(scan.others, 'other file')})`, {
-      hint: 'pass the folder of a DICOM export',
-    })
+    const links =
+      scan.links === 0 ? '' : ` and ${counted(scan.links, 'link')} to folders, which are not followed`
+    throw new DataError(
+      `${source}: no DICOM file found (found ${counted(scan.others, 'other file')}${links})`,
+      { hint: 'pass the folder of a DICOM export' },
+    )
   }
   try {
-    if (out === null) return listOf(await scanned())
+    if (out === null) return listOf(await scanned(), options)
     await makeWritableFolder(out)
     await using _ = await context.runtime.lock(out, WRITING)
     return await convertChosen(await scanned(), out, options, context, reader)
@@ -133,11 +139,26 @@ function refuseContradictions({ list, out, all, series }: ConvertDicomOptions): 
     throw new UsageError('--series: cannot be used with --all', { hint: 'remove one of the options' })
 }
 
-function listOf({ scan, names, keyFile }: Source): DicomConversion {
-  const { files, others, unreadable } = scan
-  const series = scan.series.map((one, at) => listedSeries(one, at + 1, names.patient(one)))
+function listOf({ scan, names, keyFile }: Source, options: ChoiceOptions): DicomConversion {
+  const { files, others, links, unreadable } = scan
+  const series = scan.series.map((one, at) =>
+    listedSeries(one, at + 1, names.patient(one), namesOfSegments(one, options)),
+  )
   const complete = unreadable.length === 0
-  return { out: null, key: keyFile, region: null, series, files, others, unreadable, numCases: 0, complete }
+  const found = { files, others, links, unreadable }
+  return { out: null, key: keyFile, region: null, series, ...found, numCases: 0, complete }
+}
+
+/** Return the label names that the segments of a series would get, by their numbers. */
+function namesOfSegments(
+  { labels }: ScannedSeries,
+  { region, map = [] }: ChoiceOptions,
+): ReadonlyMap<number, string> {
+  for (const one of region === undefined ? (['abdomen', 'chest'] as const) : [region]) {
+    const ids = labelsOfSegments(labels?.segments ?? [], one, map)
+    if (ids.size > 0) return new Map([...ids].map(([number, id]) => [number, LABEL_SCHEMES[one].names[id]!]))
+  }
+  return new Map()
 }
 
 async function convertChosen(
@@ -152,7 +173,7 @@ async function convertChosen(
   await sweepConversion(out)
   const results = await convertTasks(choice, out, options, context, reader)
   await sweepConversion(out)
-  const listed = listOf(source)
+  const listed = listOf(source, options)
   const series = listed.series.map((one, at) => ({
     ...one,
     ...fateOf(scan.series[at]!, scan.series, results, choice.region),
@@ -278,7 +299,7 @@ function labelFate(
 /** Reasons for which a series is no volume by its nature, so that a study may lack nothing without it. */
 const NO_VOLUMES = ['localizer', 'secondary-capture', 'single-image', 'not-ct']
 
-/** Return false if a conversion failed, or if a study has CT images and no case. */
+/** Return false if a conversion failed, a label object cannot be read, or a study has CT images and no case. */
 function isComplete(
   series: readonly ScannedSeries[],
   results: readonly TaskResult[],
@@ -290,7 +311,7 @@ function isComplete(
   const studies = new Set(results.map(({ task }) => task.ct.study))
   const lost = series.filter(
     ({ kind, study, refusal }) =>
-      kind === 'image' && refusal !== null && !NO_VOLUMES.includes(refusal.code) && !studies.has(study),
+      refusal !== null && (kind !== 'image' || (!NO_VOLUMES.includes(refusal.code) && !studies.has(study))),
   )
   return named || lost.length === 0
 }

@@ -68,7 +68,7 @@ export async function jobOf(
   line: ConversionLine | undefined,
 ): Promise<DicomJob> {
   const { id, object, ids, digests } = task
-  const { paths, shape, lps, rescale } = task.ct.volume!
+  const { paths, shape, lps, rescale, frames } = task.ct.volume!
   const hasImage = line?.image === digests.image
   const hasLabel = hasImage && line.label === digests.label && (await exists(join(out, labelOf(id))))
   return {
@@ -77,6 +77,7 @@ export async function jobOf(
     shape,
     lps,
     rescale,
+    frames,
     image: hasImage ? null : join(out, imageOf(id)),
     labels:
       digests.label === null || hasLabel

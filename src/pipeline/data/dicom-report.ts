@@ -46,8 +46,16 @@ export interface DicomSegment {
   readonly voxels: number | null
 }
 
-/** Return a series as it may be printed. */
-export function listedSeries(series: ScannedSeries, number: number, patient: string): DicomSeries {
+/**
+ * Return a series as it may be printed.
+ * @param labels names of the labels of its segments, by their numbers
+ */
+export function listedSeries(
+  series: ScannedSeries,
+  number: number,
+  patient: string,
+  labels: ReadonlyMap<number, string>,
+): DicomSeries {
   const { volume, refusal } = series
   return {
     number,
@@ -70,7 +78,7 @@ export function listedSeries(series: ScannedSeries, number: number, patient: str
     segments: (series.labels?.segments ?? []).map(({ number, code }) => ({
       number,
       code: code || null,
-      label: null,
+      label: labels.get(number) ?? null,
       voxels: null,
     })),
     notes: [

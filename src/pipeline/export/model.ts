@@ -1,14 +1,22 @@
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { publishedPreparation } from '../../config/preparation.js'
 import { asRecord } from '../../foreign-text.js'
+import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { licencesOf } from '../checkpoint/licence.js'
 import type { StageContext } from '../context.js'
 import type { MergingOrder, WeightsLicence } from '../ports/checkpoint.js'
-import type { ExportedFiles, ModelFormat } from '../ports/export.js'
+import type { ExportedFiles, ExportPreparation, ModelFormat } from '../ports/export.js'
 import { writeWholeFolder } from './folder.js'
 
-export const MODEL_FORMATS: readonly ModelFormat[] = ['nnunet', 'safetensors']
+export const MODEL_FORMATS: readonly ModelFormat[] = [
+  'nnunet',
+  'safetensors',
+  'onnx',
+  'monai-bundle',
+  'torchscript',
+]
 
 export interface ExportModelOptions {
   readonly to: ModelFormat
@@ -18,9 +26,11 @@ export interface ExportModelOptions {
   readonly merging?: MergingOrder | undefined
   /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
   readonly weights?: string | undefined
+  /** Region whose intensity window, spacing, patch and label names a file has that does not state them. */
+  readonly region?: Region | undefined
 }
 
-export interface ModelExport extends Pick<ExportedFiles, 'kind' | 'tensors'> {
+export interface ModelExport extends Pick<ExportedFiles, 'kind' | 'tensors' | 'deviation'> {
   readonly to: ModelFormat
   readonly out: string
   /** The exported file, and its hash. */
@@ -37,7 +47,7 @@ export interface ModelExport extends Pick<ExportedFiles, 'kind' | 'tensors'> {
  */
 export async function exportModelOf(
   path: string,
-  { to, out, merging, weights }: ExportModelOptions,
+  { to, out, merging, weights, region }: ExportModelOptions,
   { runtime, signal, note }: Pick<StageContext, 'runtime' | 'signal' | 'note'>,
 ): Promise<ModelExport> {
   const checkpoint = await checkpointFile(path)
@@ -51,14 +61,22 @@ export async function exportModelOf(
         `${file}: its licence is not stated; record it: freetumor checkpoint licence ${file} NAME`,
         'warning',
       )
-  const region = asRecord(facts.metadata)?.region ?? null
-  const about = { writer: 'freetumor', checkpointSha256: sha256, region, licences }
+  const stated = asRecord(facts.metadata)?.region ?? region ?? null
+  const about = { writer: 'freetumor', checkpointSha256: sha256, region: stated, licences }
+  const preparation = region === undefined ? null : preparationOfRegion(region)
   return await writeWholeFolder(target, async (folder) => {
-    const spec = { checkpoint, to, out: folder, about, merging: merging ?? null }
-    const { kind, tensors, files } = await runtime.exportWeights(spec, { signal, weights })
+    const spec = { checkpoint, to, out: folder, about, merging: merging ?? null, preparation }
+    const { kind, tensors, deviation, files } = await runtime.exportWeights(spec, { signal, weights })
     const listed = Object.entries(files).map(async ([name, hash]) => {
       return { name, bytes: (await stat(join(folder, name))).size, sha256: hash }
     })
-    return { to, out: target, checkpoint, sha256, kind, tensors, licences, files: await Promise.all(listed) }
+    if (to === 'onnx' && deviation === null)
+      note('the ONNX network is not compared: onnxruntime is not installed', 'warning')
+    const written = await Promise.all(listed)
+    return { to, out: target, checkpoint, sha256, kind, tensors, deviation, licences, files: written }
   })
+}
+
+function preparationOfRegion(region: Region): ExportPreparation {
+  return { ...publishedPreparation(region), region, labelNames: LABEL_SCHEMES[region].names }
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { regionIds } from '../../curation/datasets/organ-masks.js'
 import { DataError, UsageError } from '../../errors.js'
-import { IGNORED_LABEL } from '../../volume/labels.js'
+import { IGNORED_LABEL, type Region } from '../../volume/labels.js'
 import type { StageContext } from '../context.js'
 import { convertDicomSeries, type DicomConversion } from '../data/convert.js'
 import { labelOrgansAt, type OrganLabels } from '../organs/run.js'
@@ -29,6 +29,8 @@ export interface DicomSource {
   readonly dicom: string
   /** Folder of all steps: `scans`, `organs`, and `masks` or `synthetic`, each as its own command leaves it. */
   readonly out: string
+  /** Region of the labels of RTSTRUCT and SEG. Default: that of the organs that they name. */
+  readonly region?: Region | undefined
   readonly onConverted?: ((done: number, total: number, id: string) => void) | undefined
 }
 
@@ -85,7 +87,7 @@ export async function synthesizeDicom(
   refuseForbidden(hostSources([{ dataset: 'hosts' }], options.licence))
   const licences = await refuseUnusableWeights(options.settings, context)
   refuseForbidden(weightsSources({ licences }))
-  const conversion = await convertFirst(source, 3, context, reader)
+  const conversion = await convertFirst({ ...source, region }, 3, context, reader)
   const labelled = join(source.out, 'organs')
   context.note(`step 2 of 3: label the organs into ${labelled}`)
   const images = imagesOf(source)
@@ -118,7 +120,7 @@ function imagesOf({ out }: DicomSource): string {
 }
 
 async function convertFirst(
-  { dicom, out, onConverted }: DicomSource,
+  { dicom, out, region, onConverted }: DicomSource,
   steps: number,
   context: StageContext,
   reader: DicomReader,
@@ -131,7 +133,12 @@ async function convertFirst(
     })
   const scans = join(out, 'scans')
   context.note(`step 1 of ${steps}: convert the DICOM series into ${scans}`)
-  const conversion = await convertDicomSeries(dicom, { out: scans, onCase: onConverted }, context, reader)
+  const conversion = await convertDicomSeries(
+    dicom,
+    { out: scans, region, onCase: onConverted },
+    context,
+    reader,
+  )
   if (conversion.numCases > 0) return conversion
   throw new DataError(`${dicom}: no series was converted (found ${conversion.series.length} series)`, {
     hint: `\`freetumor data convert ${dicom} --list\` states the reasons`,
@@ -140,7 +147,7 @@ async function convertFirst(
 
 function refuseShard(shard: unknown): void {
   if (shard === undefined) return
-  throw new UsageError('--dicom: cannot be used with --shard', {
-    hint: 'run `freetumor data convert` once, then the shards on its folder',
+  throw new UsageError('--shard: cannot be used with --dicom, because each shard would convert all series', {
+    hint: 'run `freetumor data convert` once, then the shards with --images',
   })
 }

@@ -59,6 +59,7 @@ export async function predictWithSegs(
 ): Promise<PredictionWithSegs> {
   if (seg === null) return await predictMasks(options, context)
   await refuseMissingSeries(seg.series)
+  refuseShard(options.shard)
   if (options.grid === 'prepared')
     throw new UsageError('--dicom-seg: needs masks on the grid of the scans', {
       hint: 'omit --grid prepared',
@@ -85,12 +86,16 @@ export async function synthesizeWithSegs(
 ): Promise<SynthesisWithSegs> {
   if (seg === null) return await synthesizeCases(options, context)
   await refuseMissingSeries(seg.series)
-  if (options.shard !== undefined)
-    throw new UsageError('--dicom-seg: cannot be used with --shard', {
-      hint: 'after `freetumor merge`, run the command again without --shard',
-    })
+  refuseShard(options.shard)
   const synthesis = await synthesizeCases(options, context)
   return { ...synthesis, segmentations: await writeSynthesisSegs(synthesis, seg, context, writer) }
+}
+
+function refuseShard(shard: unknown): void {
+  if (shard === undefined) return
+  throw new UsageError('--dicom-seg: cannot be used with --shard', {
+    hint: 'after `freetumor merge`, run the command again without --shard',
+  })
 }
 
 /**

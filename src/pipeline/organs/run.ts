@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { leftOutLines } from '../../curation/datasets/file-names.js'
+import { regionBeside } from '../../curation/datasets/ignored-ids.js'
 import { casesOfShard } from '../../curation/datasets/shard.js'
 import { FreetumorError, StoppedError, UsageError } from '../../errors.js'
 import { openJsonLog, readJsonLog } from '../../jsonl.js'
@@ -65,6 +66,7 @@ export async function labelOrgansAt(
   const out = resolve(options.out)
   refuseInputFolder(out, options)
   const { shard, labels, labelsMap } = options
+  if (labels !== undefined && labelsMap === undefined) await refuseOtherRegion(labels, region)
   const labelsIds = labelsMap === undefined ? null : idsOfMap(labelsMap, region).map
   const found = await scansOf(options.images, options.split, { ...options, labels, region })
   for (const text of found.notes) context.note(text)
@@ -155,6 +157,15 @@ function refuseInputFolder(out: string, { images, labels }: LabelOrgansOptions):
   ] as const)
     if (folder !== undefined && resolve(folder) === out)
       throw new UsageError(`--out: same folder as ${flag} (found ${out})`, { hint: 'name another folder' })
+}
+
+/** @throws UsageError if the names beside the given labels are those of another region: their ids would be other organs */
+async function refuseOtherRegion(labels: string, region: Region): Promise<void> {
+  const named = await regionBeside(labels)
+  if (named === null || named === region) return
+  throw new UsageError(`--labels: label maps of the ${named} (expected ${region}, found ${labels})`, {
+    hint: `pass --region ${named}, or omit --labels`,
+  })
 }
 
 function noteUnlabelled({ labels }: LabelOrgansOptions, scans: readonly ScanCase[], context: StageContext) {

@@ -30,6 +30,8 @@ export interface DicomScan {
   readonly files: number
   /** Files of other formats. */
   readonly others: number
+  /** Symbolic links to folders, which are not followed. */
+  readonly links: number
   /** Damaged DICOM files: place among the files in the order of their paths, and the reason. */
   readonly unreadable: readonly { readonly file: number; readonly reason: string }[]
 }
@@ -40,7 +42,7 @@ export interface DicomConvertRequest {
   readonly jobs: readonly DicomJob[]
 }
 
-export interface DicomJob extends Pick<ScannedVolume, 'paths' | 'shape' | 'lps' | 'rescale'> {
+export interface DicomJob extends Pick<ScannedVolume, 'paths' | 'shape' | 'lps' | 'rescale' | 'frames'> {
   /** Place of the job; the outcome repeats it. */
   readonly job: number
   /** NIfTI file to write; null: it exists. */

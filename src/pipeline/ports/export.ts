@@ -1,7 +1,15 @@
+import type { Preparation } from '../../config/preparation.js'
 import type { MergingOrder } from './checkpoint.js'
 
 /** Formats that weights are exported to. */
-export type ModelFormat = 'nnunet' | 'safetensors'
+export type ModelFormat = 'nnunet' | 'safetensors' | 'onnx' | 'monai-bundle' | 'torchscript'
+
+/** What a network expects, and the names of its outputs, for a file that does not state them. */
+export interface ExportPreparation extends Preparation {
+  readonly region: string
+  /** Taken if there are as many as outputs. */
+  readonly labelNames: readonly string[]
+}
 
 /** An export of weights; mirrors the arguments of python_runtime/freetumor_runtime/checkpoints/export.py. */
 export interface ExportSpec {
@@ -13,12 +21,15 @@ export interface ExportSpec {
   readonly about: Readonly<Record<string, unknown>>
   /** Patch-merging order of a file that does not state it. */
   readonly merging: MergingOrder | null
+  readonly preparation: ExportPreparation | null
 }
 
 export interface ExportedFiles {
   /** Kind of the network; null if the file was only rewritten. */
   readonly kind: string | null
   readonly tensors: number
+  /** Largest difference between logits of the export and of the checkpoint, on noise; null if not computed. */
+  readonly deviation: number | null
   /** Name in the folder -> SHA-256. */
   readonly files: Readonly<Record<string, string>>
 }

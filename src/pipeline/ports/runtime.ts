@@ -1,3 +1,4 @@
+import type { RunFacts, Tracker } from '../../tracking/tracker.js'
 import type { Run } from '../../training/run.js'
 import type {
   EvaluateSpec,
@@ -49,6 +50,11 @@ export interface ModelRuntime {
    * @throws PluginError if it does not start or makes wrong statements
    */
   inspectPlugin(spec: PluginSpec, options: Pick<CallOptions, 'signal'>): Promise<PluginFacts>
+  /**
+   * Return the tracker Weights & Biases, by its Python package.
+   * @param project `PROJECT` or `ENTITY/PROJECT`
+   */
+  wandb(directory: string, project: string, facts: RunFacts): Tracker
   /**
    * Let other processes watch and control a run, until the result is disposed.
    * @param file name of the file with the address, in the run's directory; one for each node

@@ -19,6 +19,7 @@ import { CommandQueue } from './commands.js'
 import { type OpenedRun, openRun } from './open-run.js'
 import { Progress } from './progress.js'
 import { refuseUnsaved, stopOrFailure } from './restart.js'
+import { type RunTracking, startTracking } from './tracking.js'
 import { trainOpened } from './training.js'
 
 /** Start a training at once. */
@@ -39,6 +40,7 @@ class TrainingRun implements Run {
   readonly #progress = new Progress()
   #place: NodePlace | null = null
   #owner: Ownership | null = null
+  #tracking: RunTracking | null = null
 
   constructor(
     private readonly config: RunConfig,
@@ -145,6 +147,7 @@ class TrainingRun implements Run {
       const cause = causeOf(this.#owner, caught)
       const error = stopOrFailure(directory, this.#progress.reached, cause, this.#stopRequested.signal)
       if (error instanceof SupersededError) {
+        await this.#tracking?.abandon()
         await this.#journal.abandon()
         this.#end(error)
         throw error
@@ -184,9 +187,18 @@ class TrainingRun implements Run {
       progress: this.#progress,
     }
     // AbortSignal, dispose and signals all become one stop command
-    const obeyStops = (): void =>
-      void onAbort(signal, () => void this.stop(abortReason(signal)).catch(() => {}))
-    return trainOpened(run, opened, startTraining, obeyStops)
+    const onStart = (): void => {
+      onAbort(signal, () => void this.stop(abortReason(signal)).catch(() => {}))
+      if (keepsRun(this.#place)) this.#tracking = this.#track()
+    }
+    return trainOpened(run, opened, startTraining, onStart)
+  }
+
+  #track(): RunTracking {
+    return startTracking(this.directory, this.config, this.runtime, {
+      note: (text, level) => this.#journal.announce(text, level),
+      check: () => this.#owner?.check(),
+    })
   }
 
   async #conclude(outcome: Outcome, reason: string, exitCode: number, error?: unknown): Promise<RunResult> {
@@ -195,6 +207,7 @@ class TrainingRun implements Run {
     this.#owner?.check()
     // a failing log must not prevent the exit record
     const unlogged = await this.#journal.close({ type: 'finished', outcome, reason, step })
+    await this.#tracking?.end(outcome)
     if (keepsRun(this.#place)) await tryRunReport(directory, (text) => this.#journal.note(text, 'warning'))
     const record = { outcome, reason, step, exitCode }
     const file = nodeFile('exit.json', this.#place)

@@ -46,8 +46,8 @@ export class EvaluationCollection implements Collection, LineSink {
     return String(this.#generation)
   }
 
-  poll(): Promise<void> {
-    return this.#follower.poll()
+  async poll(): Promise<void> {
+    await this.#follower.poll()
   }
 
   reset(): void {

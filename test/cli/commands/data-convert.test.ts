@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -95,6 +104,41 @@ describe.skipIf(missing !== null)(
         expect(readdirSync(join(cwd, 'out/imagesTr'))).toEqual([])
       },
     )
+
+    test('lists the labels that segments would get', async () => {
+      const cwd = temporaryFolder()
+      makeDicom(join(cwd, 'in'), 'canaries')
+      const listed = await convert(cwd, 'in', '--list', '--output', 'json', '--map', '#2=liver tumor')
+      const [seg] = JSON.parse(listed.stdout).series.filter(
+        ({ modality }: { modality: string }) => modality === 'SEG',
+      )
+      expect(seg.segments.map(({ label }: { label: string }) => label)).toEqual(['liver', 'liver tumor'])
+    })
+
+    test('counts links to folders, which it does not follow', async () => {
+      const cwd = temporaryFolder()
+      makeDicom(join(cwd, 'elsewhere'), 'plain')
+      mkdirSync(join(cwd, 'in'))
+      symlinkSync(join(cwd, 'elsewhere'), join(cwd, 'in/link'))
+      const done = await convert(cwd, 'in', '--list')
+      expect(done.stderr).toContain('(found 0 other files and 1 link to folders, which are not followed)')
+      makeDicom(join(cwd, 'in'), 'plain')
+      expect((await convert(cwd, 'in', '--list')).stdout).toContain('1 link to folders not followed')
+    })
+
+    test('a label object that cannot be read does not stop the others, and the exit code is 3', async () => {
+      const cwd = temporaryFolder()
+      makeDicom(join(cwd, 'in'), 'canaries')
+      const structures = join(cwd, 'in/CANARY16.rt')
+      const content = readFileSync(structures)
+      content.write('LH', content.indexOf(Buffer.from('063026004c4f', 'hex')) + 4)
+      writeFileSync(structures, content)
+      const done = await convert(cwd, 'in', '--out', 'out')
+      expect(done.code, done.stderr).toBe(3)
+      expect(done.stdout).toContain('refused: its header is damaged')
+      expect(readdirSync(join(cwd, 'out/labelsTr'))).toHaveLength(1)
+      expect(done.stdout + done.stderr).not.toContain('CANARY')
+    })
 
     test('converts one of two series of a study by rule, the named one, or all', async () => {
       const cwd = temporaryFolder()

@@ -19,14 +19,11 @@ describe('the words of a series that may be printed', () => {
   })
 
   test('are the kernels and modalities that exist, and no other text', () => {
-    expect(['STANDARD', 'B30f', 'Br40', 'FC08', 'Jane Doe', 'B30f for Jane Doe'].map(knownKernel)).toEqual([
-      'STANDARD',
-      'B30f',
-      'Br40',
-      'FC08',
-      '',
-      '',
-    ])
+    expect(
+      ['STANDARD', 'B30f', 'Br40', 'FC08', 'Br40d 3', 'Jane Doe', 'B30f for Jane Doe', 'B DOE'].map(
+        knownKernel,
+      ),
+    ).toEqual(['STANDARD', 'B30f', 'Br40', 'FC08', 'Br40d 3', '', '', ''])
     expect(['CT', 'RTSTRUCT', 'DOE JANE'].map(knownModality)).toEqual(['CT', 'RTSTRUCT', 'other'])
   })
 })

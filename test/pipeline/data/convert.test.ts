@@ -20,7 +20,15 @@ function series(uid: string, bytes = 1): ScannedSeries {
     ...{ uid, study: uid, frame: '', patient: uid, modality: 'CT', kind: 'image', seriesNumber: 1 },
     ...{ imageType: [], description: '', kernel: '', contrast: false, lossy: false, files: 1 },
     state: [[uid, bytes, 0]],
-    volume: { paths: [uid], shape: [2, 2, 2], spacingMm: [1, 1, 1], lps, rescale: [1, 0], repeated: 0 },
+    volume: {
+      paths: [uid],
+      shape: [2, 2, 2],
+      spacingMm: [1, 1, 1],
+      lps,
+      rescale: [1, 0],
+      frames: null,
+      repeated: 0,
+    },
     labels: null,
     refusal: null,
   }
@@ -30,7 +38,7 @@ function series(uid: string, bytes = 1): ScannedSeries {
 function reader(all: readonly ScannedSeries[], { stopAfter = Infinity, broken = '', stop = () => {} } = {}) {
   const converted: string[] = []
   const made: DicomReader = {
-    scan: async () => ({ series: all, files: all.length, others: 0, unreadable: [] }),
+    scan: async () => ({ series: all, files: all.length, others: 0, links: 0, unreadable: [] }),
     async *convert({ jobs }, { signal }) {
       for (const { job, image, paths } of jobs) {
         if (converted.length === stopAfter) {

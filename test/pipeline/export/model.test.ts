@@ -21,7 +21,7 @@ function contextOf(exportWeights: (spec: ExportSpec) => void) {
     exportWeights: (spec) => {
       exportWeights(spec)
       writeFileSync(join(spec.out, 'plans.json'), '{}')
-      return { kind: 'resenc', tensors: 3, files: { 'plans.json': 'hash' } }
+      return { kind: 'resenc', tensors: 3, deviation: null, files: { 'plans.json': 'hash' } }
     },
   })
   return { runtime, signal: undefined, note: () => {} }
@@ -42,6 +42,22 @@ test('an export appears whole under its name, with the origin of its weights', a
     kind: 'resenc',
     files: [{ name: 'plans.json', bytes: 2, sha256: 'hash' }],
   })
+})
+
+test('a region states the preparation of a file, and an ONNX file that is not compared is a warning', async () => {
+  const folder = temporaryFolder()
+  const model = join(folder, 'model.pt')
+  writeFileSync(model, '')
+  const seen: ExportSpec[] = []
+  const notes: string[] = []
+  const context = { ...contextOf((spec) => seen.push(spec)), note: (text: string) => notes.push(text) }
+  const made = await exportModelOf(model, { to: 'onnx', out: join(folder, 'a'), region: 'abdomen' }, context)
+  await exportModelOf(model, { to: 'torchscript', out: join(folder, 'b') }, context)
+  expect(made.deviation).toBeNull()
+  expect(seen[0]!.preparation).toMatchObject({ windowHu: [-175, 250], patchVoxels: [96, 96, 96] })
+  expect(seen[0]!.preparation!.labelNames[2]).toBe('liver tumor')
+  expect(seen[1]!.preparation).toBeNull()
+  expect(notes.filter((text) => text.includes('onnxruntime'))).toHaveLength(1)
 })
 
 test('an export that fails leaves nothing, and a folder with content is refused before anything is written', async () => {

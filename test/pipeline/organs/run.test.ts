@@ -275,6 +275,20 @@ describe('refusals', () => {
     expect(existsSync(out)).toBe(false)
   })
 
+  test('refuses given labels of another region, whose ids would be other organs', async () => {
+    await scan('a')
+    const labels = join(folder, 'chest/labelsTr')
+    mkdirSync(labels, { recursive: true })
+    writeFileSync(
+      join(folder, 'chest/dataset.json'),
+      JSON.stringify({ labels: { 0: 'background', 1: 'lung', 2: 'lesion' }, training: [] }),
+    )
+    await expect(label({ labels })).rejects.toMatchObject({
+      code: 'usage',
+      message: `--labels: label maps of the chest (expected abdomen, found ${labels})`,
+    })
+  })
+
   test('refuses to write over the scans', async () => {
     await scan('a')
     await expect(label({ out: join(folder, 'scans') })).rejects.toMatchObject({ code: 'usage' })

@@ -1,6 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { printConfig } from '../../../src/config/load.js'
 import { resolveConfig } from '../../../src/config/resolve.js'
@@ -131,13 +130,15 @@ test('weights that another process is training are refused by its lock, and its 
   vi.spyOn(process, 'cwd').mockReturnValue(folder)
   onTestFinished(() => void vi.restoreAllMocks())
   const context = { runtime: memoryRuntime(), signal: undefined, logDirectory: folder, note: () => {} }
-  let first: Run | undefined
-  const making = earlierWeights(wantedWeights(builds), context, (...given) => {
-    first = startTraining(...given)
-    return first
+  let making: Promise<unknown> | undefined
+  const first = await new Promise<Run>((started, failed) => {
+    making = earlierWeights(wantedWeights(builds), context, (...given) => {
+      const run = startTraining(...given)
+      started(run)
+      return run
+    })
+    making.catch(failed)
   })
-  making.catch(() => {})
-  while (first === undefined) await setImmediate()
   for await (const event of first) if (event.type === 'step') break
   await expect(earlierWeights(wantedWeights(builds), context, startTraining)).rejects.toThrow(
     'is being trained by process',

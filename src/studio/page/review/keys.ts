@@ -17,13 +17,20 @@ const SHOWN: Readonly<Record<string, string>> = {
   PageDown: 'Page ↓',
 }
 
-/** Act on keys until the signal aborts, except in fields and dialogs. */
-export function listenToKeys(shortcuts: readonly Shortcut[], signal: AbortSignal): void {
+/**
+ * Act on keys until the signal aborts, except in dialogs.
+ * @param isTaken whether the element with the focus uses a key itself. Default: fields use all keys
+ */
+export function listenToKeys(
+  shortcuts: readonly Shortcut[],
+  signal: AbortSignal,
+  isTaken: (target: EventTarget | null, key: string) => boolean = isTyping,
+): void {
   const byKey = new Map(shortcuts.flatMap((one) => one.keys.map((key) => [key, one])))
   addEventListener(
     'keydown',
     (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return
+      if (event.ctrlKey || event.metaKey || event.altKey || isTaken(event.target, event.key)) return
       if (document.querySelector('dialog[open]') !== null) return
       const shortcut = byKey.get(event.key)
       if (shortcut === undefined) return

@@ -19,6 +19,7 @@ import { type Sight, sample, scaleBarMm, toPixel, valueAt } from './slices.js'
 import type { LoadedVolume } from './volume.js'
 import { DIFFERENCE_HU, type HuWindow } from './windows.js'
 
+const RING = 'rgb(255 190 0)'
 const CROSS = 'rgb(94 196 255 / 85%)'
 
 /** One item in the viewer. */
@@ -115,6 +116,19 @@ export function drawCross(context: CanvasRenderingContext2D, sight: Sight, mm: V
     context.lineTo(Math.round(x1) + 0.5, Math.round(y1) + 0.5)
   }
   context.stroke()
+}
+
+/** Draw a ring around a position; it is dashed in other slices than its own. */
+export function drawRing(context: CanvasRenderingContext2D, sight: Sight, mm: Vec3, ratio: number): void {
+  const [x, y] = toPixel(sight, mm)
+  const { through } = sight.plane
+  context.strokeStyle = RING
+  context.lineWidth = 2 * ratio
+  context.setLineDash(Math.abs(mm[through]! - sight.centreMm[through]!) < 1 ? [] : [3 * ratio, 4 * ratio])
+  context.beginPath()
+  context.arc(x, y, 11 * ratio, 0, 2 * Math.PI)
+  context.stroke()
+  context.setLineDash([])
 }
 
 /** Return the value of a panel at a position, in words. */

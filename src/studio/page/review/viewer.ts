@@ -7,6 +7,7 @@ import { extentOf, PLANES, type Plane, type Sight, sliceStepMm, toMm } from './s
 import {
   drawCross,
   drawMarks,
+  drawRing,
   fillPixels,
   legendOf,
   Samples,
@@ -20,6 +21,8 @@ import { type HuWindow, WINDOWS } from './windows.js'
 const ZOOM_MARGIN = 2.5
 const LEAST_ZOOM_MM = 40
 const MAX_PIXEL_RATIO = 2
+/** Way of a pointer between press and release that is still a click. */
+const CLICK_PIXELS = 4
 
 interface View {
   readonly plane: Plane
@@ -47,9 +50,14 @@ export class Viewer {
   #blink = false
   #outline = true
   #waiting = false
+  #markMm: Vec3 | null = null
   readonly #sizes = new ResizeObserver(() => this.draw())
 
-  constructor(private readonly panels: readonly Panel[]) {
+  /** @param onClick called with the position of a click that is no drag */
+  constructor(
+    private readonly panels: readonly Panel[],
+    private readonly onClick: (mm: Vec3) => void = () => {},
+  ) {
     this.element = make('div', { class: 'viewer' }, this.#grid)
     this.#grid.style.setProperty('--columns', String(panels.length))
     for (const panel of panels) {
@@ -71,7 +79,7 @@ export class Viewer {
       }
     for (const at of panels.keys()) {
       const note = make('div', { class: 'view-note', is: { role: 'status' } })
-      note.style.gridColumn = String(at + 1)
+      note.style.setProperty('--column', String(at + 1))
       this.#notes.push(note)
       this.#grid.append(note)
     }
@@ -137,6 +145,12 @@ export class Viewer {
     this.moveTo(place.centreMm)
     this.#centreMm = place.centreMm
     if (this.#zoom !== null) this.#zoomToPlace()
+    this.draw()
+  }
+
+  /** Draw a ring at a position; null: none. */
+  setMark(mm: Vec3 | null): void {
+    this.#markMm = mm
     this.draw()
   }
 
@@ -291,6 +305,7 @@ export class Viewer {
     fillPixels(view.image.data as Pixels, this.panels[at]!, samples, look)
     context.putImageData(view.image, 0, 0)
     drawCross(context, sight, this.#crossMm, ratio)
+    if (this.#markMm !== null) drawRing(context, sight, this.#markMm, ratio)
     drawMarks(context, sight, ratio)
     const [first] = this.#shown!.volumes.values()
     const slice = first === undefined ? '' : `, slice at ${this.#crossMm[plane.through]!.toFixed(1)} mm`
@@ -302,6 +317,7 @@ export class Viewer {
   #listen({ plane, canvas }: View): void {
     let dragging: 'cross' | 'pan' | null = null
     let from: Vec3 = [0, 0, 0]
+    let pressed: readonly [x: number, y: number] = [0, 0]
     const sightNow = (): Sight =>
       this.#sightOf(plane, canvas.width, canvas.height, canvas.width / Math.max(1, canvas.clientWidth))
     const positionOf = (event: PointerEvent | WheelEvent): Vec3 => {
@@ -320,12 +336,17 @@ export class Viewer {
       this.#active = plane
       dragging = event.button === 0 && !event.shiftKey ? 'cross' : 'pan'
       from = positionOf(event)
+      pressed = [event.clientX, event.clientY]
       canvas.setPointerCapture(event.pointerId)
       if (dragging === 'cross') moveCross(event)
     })
     canvas.addEventListener('pointermove', (event) => {
       if (dragging === 'cross') moveCross(event)
       else if (dragging === 'pan') this.#pan(from, positionOf(event))
+    })
+    canvas.addEventListener('pointerup', (event) => {
+      const moved = Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1])
+      if (dragging === 'cross' && moved <= CLICK_PIXELS) this.onClick(this.#crossMm)
     })
     for (const end of ['pointerup', 'pointercancel'] as const)
       canvas.addEventListener(end, () => {

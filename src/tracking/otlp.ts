@@ -1,0 +1,117 @@
+import { asRecord } from '../foreign-text.js'
+import { oneLine } from '../plain-text.js'
+import type { StartedEvent } from '../training/events.js'
+import { HttpClient } from './http.js'
+import type { TrackedStep } from './steps.js'
+import type { OpenedRemote, RemoteRun, RunFacts, Tracker } from './tracker.js'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Return the tracker of an OpenTelemetry receiver: OTLP over HTTP in JSON (https://opentelemetry.io/docs/specs/otlp/).
+ * Every figure is a gauge with the time of its step, and `freetumor.step` is the step.
+ */
+export function otlpTracker(
+  url: string,
+  facts: RunFacts,
+  note: (text: string) => void,
+  env: Environment = process.env,
+): Tracker {
+  return new OtlpTracker(url, facts, note, env)
+}
+
+class OtlpTracker implements Tracker {
+  readonly name = 'otlp'
+  readonly atEnd = false
+  readonly graceMs = 10_000
+  readonly #http: HttpClient
+  #id = ''
+  #noted = false
+
+  constructor(
+    readonly at: string,
+    private readonly facts: RunFacts,
+    private readonly note: (text: string) => void,
+    env: Environment,
+  ) {
+    this.#http = new HttpClient('otlp', at, headersOf(env), 'OTEL_EXPORTER_OTLP_HEADERS')
+  }
+
+  /** A receiver cannot be asked for the points that it has. */
+  async open({ id }: RemoteRun): Promise<OpenedRemote> {
+    this.#id = id
+    return { run: null, last: () => -1 }
+  }
+
+  async send(steps: readonly TrackedStep[], started: StartedEvent, signal: AbortSignal): Promise<void> {
+    const points = new Map<string, { timeUnixNano: string; asDouble: number }[]>()
+    for (const { step, timeMs, values } of steps)
+      for (const [name, value] of [['step', step] as const, ...Object.entries(values)]) {
+        const metric = `freetumor.${name.replaceAll('/', '.')}`
+        const point = { timeUnixNano: `${timeMs}000000`, asDouble: value }
+        const known = points.get(metric)
+        if (known === undefined) points.set(metric, [point])
+        else known.push(point)
+      }
+    const metrics = [...points].map(([name, dataPoints]) => ({ name, gauge: { dataPoints } }))
+    const scope = { name: 'freetumor', version: this.facts.version }
+    const resource = { attributes: attributesOf(this.#id, this.facts, started) }
+    const body = { resourceMetrics: [{ resource, scopeMetrics: [{ scope, metrics }] }] }
+    this.#report(await this.#http.request('POST', '/v1/metrics', signal, body))
+  }
+
+  async end(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  /** Note once that a receiver rejects points: the protocol forbids to send them again. */
+  #report(answer: unknown): void {
+    const { rejectedDataPoints = 0, errorMessage } = asRecord(asRecord(answer)?.partialSuccess) ?? {}
+    if (this.#noted || !(Number(rejectedDataPoints) > 0)) return
+    this.#noted = true
+    const said = typeof errorMessage === 'string' ? oneLine(errorMessage).slice(0, 200) : 'without a reason'
+    this.note(`otlp: the receiver rejects points (${said})`)
+  }
+}
+
+function attributesOf(
+  id: string,
+  { version, seed, name, config }: RunFacts,
+  started: StartedEvent,
+): unknown[] {
+  const { job, worldSize, versions } = started
+  const texts = {
+    'service.name': 'freetumor',
+    'service.version': version,
+    'service.instance.id': id,
+    'freetumor.job': job,
+    'freetumor.seed': String(seed),
+    'freetumor.worldSize': String(worldSize),
+    ...(name === null ? {} : { 'freetumor.name': name }),
+    ...prefixed('freetumor.version.', versions),
+    ...prefixed('freetumor.config.', config ?? {}),
+  }
+  return Object.entries(texts).map(([key, value]) => ({ key, value: { stringValue: value } }))
+}
+
+function prefixed(prefix: string, values: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [prefix + key, value]))
+}
+
+/** Return the headers of the standard variables: `name=value` pairs with percent-encoded values. */
+function headersOf(env: Environment): Record<string, string> {
+  const text = env.OTEL_EXPORTER_OTLP_METRICS_HEADERS || env.OTEL_EXPORTER_OTLP_HEADERS || ''
+  const pairs = text.split(',').flatMap((pair) => {
+    const [, name, value] = /^\s*([\w-]+)\s*=\s*(.*?)\s*$/.exec(pair) ?? []
+    return name === undefined || value === undefined ? [] : [[name.toLowerCase(), decoded(value)]]
+  })
+  return Object.fromEntries(pairs)
+}
+
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return value
+  }
+}
