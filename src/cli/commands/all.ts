@@ -115,7 +115,7 @@ export const COMMANDS: readonly ListedCommand[] = [
   },
   {
     usage: 'card [options] <path>',
-    description: 'Write a data card and Croissant, or a model card, from the files of a data set or run',
+    description: 'Write a data card with Croissant, or a model card, from files',
     load: async () => (await import('./card.js')).addCardCommand,
   },
   {

@@ -15,7 +15,7 @@ export const addCardCommand: AddCommand = (program, io) => {
     'freetumor card synthetic --out synthetic',
     'freetumor card runs/first --out cards',
   )
-    .description('Write a data card and Croissant, or a model card, from the files of a data set or run')
+    .description('Write a data card with Croissant, or a model card, from files')
     .argument('<path>', 'synthetic data set, or run directory')
     .requiredOption('--out <dir>', 'Set the folder of the cards')
     .addOption(outputOption())
