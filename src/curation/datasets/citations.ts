@@ -1,4 +1,4 @@
-/** How to cite a data set: its article, or its record in an archive. */
+/** Citation of a data set: its article, or its record in an archive. */
 export interface Citation {
   readonly text: string
   readonly url: string

@@ -16,8 +16,8 @@ export interface Cards {
 }
 
 /**
- * Write the cards of a synthetic data set (`croissant.json`, `data-card.md`, `CITATION.md`) or of a run (`model-card.md`,
- * `CITATION.md`) from its own files.
+ * Write the cards of a synthetic data set (`croissant.json`, `data-card.md`, `citations.md`) or of a run (`model-card.md`,
+ * `citations.md`) from its own files.
  * @throws UsageError for a folder that is neither
  */
 export async function writeCards(directory: string, out: string): Promise<Cards> {
@@ -45,11 +45,11 @@ async function datasetCards(directory: string): Promise<Readonly<Record<string, 
   return {
     'croissant.json': `${JSON.stringify(croissant(facts, sha256), null, 2)}\n`,
     'data-card.md': dataCard(facts),
-    'CITATION.md': citationPage(facts.head.sources),
+    'citations.md': citationPage(facts.head.sources),
   }
 }
 
 async function runCards(directory: string): Promise<Readonly<Record<string, string>>> {
   const facts = await readModelFacts(directory)
-  return { 'model-card.md': modelCard(facts), 'CITATION.md': citationPage(facts.sources) }
+  return { 'model-card.md': modelCard(facts), 'citations.md': citationPage(facts.sources) }
 }

@@ -79,7 +79,7 @@ describe('the data card of a data set', () => {
     expect(files.map((file) => file.slice(folder.length))).toEqual([
       '/cards/croissant.json',
       '/cards/data-card.md',
-      '/cards/CITATION.md',
+      '/cards/citations.md',
     ])
     const rows = rowsOf(await readFile(join(folder, 'cards/data-card.md'), 'utf8'))
     const count = (test: (line: (typeof LINES)[number]) => boolean) => String(LINES.filter(test).length)
