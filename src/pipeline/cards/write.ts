@@ -16,8 +16,8 @@ export interface Cards {
 }
 
 /**
- * Write the cards of a synthetic data set (`croissant.json`, `data-card.md`, `citations.md`) or of a run (`model-card.md`,
- * `citations.md`) from its own files.
+ * Write the cards of a synthetic data set (Croissant, data card, citations) or of a run (model card, citations) from its own
+ * files.
  * @throws UsageError for a folder that is neither
  */
 export async function writeCards(directory: string, out: string): Promise<Cards> {
