@@ -70,6 +70,7 @@ const STAGES = [
   'serve',
   'submit',
   'export',
+  'cards',
   'readers',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']

@@ -1,6 +1,7 @@
 import type { ExplainedKey } from '../config/explain.js'
 import type { CheckReport } from '../curation/check/run.js'
 import type { FoldPlan } from '../curation/split/run.js'
+import type { Cards } from '../pipeline/cards/write.js'
 import type { DataAudit } from '../pipeline/data/audit.js'
 import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
@@ -52,6 +53,7 @@ export const SCHEMA_VERSION = 1
 export interface JsonOutputs {
   '--help': CommandTree
   calibrate: WrittenCalibration | WrittenOperatingPoint
+  card: Cards
   'checkpoint convert': Converted
   'checkpoint inspect': CheckpointFacts & {
     readonly licences: readonly WeightsLicence[]

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { NiftiFields } from '../volume/nifti-fields.js'
 import type { ProvenanceFile } from './manifest.js'
-import { DESCRIPTION, type Mark } from './mark.js'
+import type { Mark } from './mark.js'
 import type { ScanFacts } from './scan-facts.js'
+
+/** Text of `descrip`, also that of version 0.1. */
+const DESCRIBED = /^synthetic tumors, (?:made|painted) by freetumor/
 
 /** Return the SHA-256 of a mark. */
 export function markHash(mark: Mark): string {
@@ -30,5 +33,5 @@ function changedFields(before: NiftiFields, after: NiftiFields): string[] {
 
 /** Return whether the header field `descrip` states that the scan is synthetic. */
 export function isDescribed({ header }: ScanFacts): boolean {
-  return typeof header.descrip === 'string' && header.descrip.startsWith(DESCRIPTION)
+  return typeof header.descrip === 'string' && DESCRIBED.test(header.descrip)
 }

@@ -114,6 +114,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./verify.js')).addVerifyCommand,
   },
   {
+    usage: 'card [options] <path>',
+    description: 'Write a data card with Croissant, or a model card, from files',
+    load: async () => (await import('./card.js')).addCardCommand,
+  },
+  {
     usage: 'key',
     description: 'Create, share, rotate and revoke the keys that sign synthetic data sets',
     load: async () => (await import('./key.js')).addKeyCommand,

@@ -163,7 +163,7 @@ export async function writeManifest(file: string, manifest: Manifest): Promise<v
   await writeWhole(file, manifestText(makeManifest(manifest.cases)))
 }
 
-/** Yield the text of a manifest in parts of many cases: a manifest can have 100 MB and more. */
+/** Yield the text of a manifest, many cases at a time: a manifest can have 100 MB and more. */
 function* manifestText({ cases }: Manifest): Generator<string> {
   yield '{\n  "version": 1,\n  "cases": [\n'
   for (let at = 0; at < cases.length; at += CASES_PER_WRITE) {
