@@ -19,6 +19,16 @@ import {
   calibrateMasks,
   type WrittenCalibration,
 } from './pipeline/evaluate/calibrate.js'
+import {
+  type HardNegativeOptions,
+  type HardNegatives,
+  mineHardNegatives as hardNegativesOfMasks,
+} from './pipeline/evaluate/hard-negatives.js'
+import {
+  calibrateOperatingPoint,
+  type OperatingPointOptions,
+  type WrittenOperatingPoint,
+} from './pipeline/evaluate/operating-point.js'
 import { type DatasetExport, type ExportDatasetOptions, exportDatasetOf } from './pipeline/export/dataset.js'
 import { type ExportModelOptions, exportModelOf, type ModelExport } from './pipeline/export/model.js'
 import {
@@ -33,6 +43,8 @@ import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
 import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
 import type { MergingOrder } from './pipeline/ports/checkpoint.js'
 import type { PredictOptions } from './pipeline/predict/run.js'
+import { compareRealism, type Realism } from './pipeline/realism/run.js'
+import type { RealismOptions } from './pipeline/realism/settings.js'
 import type { SynthesisProgress } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type CheckpointFormat, type Converted, convertFile } from './runtime/checkpoint.js'
@@ -72,6 +84,22 @@ export function calibrate(
   settings: CallSettings = {},
 ): Promise<WrittenCalibration> {
   return withContext(settings, (context) => calibrateMasks(options, context))
+}
+
+/** Fit a rule that removes predicted lesions, and write the file that `predict` and `evaluate` read. */
+export function calibrateLesions(
+  options: OperatingPointOptions,
+  settings: CallSettings = {},
+): Promise<WrittenOperatingPoint> {
+  return withContext(settings, (context) => calibrateOperatingPoint(options, context))
+}
+
+/** List the false positives in masks of healthy scans, and write the file that `sampling.hardNegatives` names. */
+export function mineHardNegatives(
+  options: HardNegativeOptions,
+  settings: CallSettings = {},
+): Promise<HardNegatives> {
+  return withContext(settings, (context) => hardNegativesOfMasks(options, context))
 }
 
 /**
@@ -150,6 +178,14 @@ export function exportDataset(
  */
 export function labelOrgans(options: LabelOrgansOptions, settings: CallSettings = {}): Promise<OrganLabels> {
   return withContext(settings, (context) => labelOrgansAt(options, context, toolRunner))
+}
+
+/**
+ * Compare the tumors of a synthetic data set with real ones, and search for copies of real tumors. A stopped call resumes.
+ * @throws DataError for a side without a labelled case, or label ids without a meaning; a case that fails is in the result
+ */
+export function realism(options: RealismOptions, settings: CallSettings = {}): Promise<Realism> {
+  return withContext(settings, (context) => compareRealism(options, context))
 }
 
 export interface PredictionSettings extends PredictOptions {

@@ -48,6 +48,7 @@ export {
   type CallSettings,
   type ConvertSettings,
   calibrate,
+  calibrateLesions,
   checkData,
   convertCheckpoint,
   convertDicom,
@@ -55,8 +56,10 @@ export {
   exportModel,
   labelOrgans,
   mergeShards,
+  mineHardNegatives,
   type PredictionSettings,
   predict,
+  realism,
   type SynthesizeSettings,
   synthesize,
 } from './calls.js'
@@ -91,6 +94,14 @@ export type {
   LesionOverlap,
   OverlapMeasures,
 } from './evaluation/measures.js'
+export type {
+  LesionFeatures,
+  LesionOperatingPoint,
+  LesionRule,
+  RuleFeature,
+  RuleFigures,
+  WantedPoint,
+} from './evaluation/operating-point.js'
 export type { MetricGrid, ProfileName } from './evaluation/profiles.js'
 export type {
   Figure,
@@ -106,6 +117,7 @@ export type {
 } from './evaluation/summary.js'
 export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
+export type { WeightSets } from './pipeline/checkpoint/weight-sets.js'
 export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
 export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
@@ -116,6 +128,12 @@ export { type DataImport, type ImportDataOptions, importData } from './pipeline/
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
 export type { CalibrateOptions, WrittenCalibration } from './pipeline/evaluate/calibrate.js'
+export type {
+  HardNegativeOptions,
+  HardNegatives,
+  ListedHardNegative,
+} from './pipeline/evaluate/hard-negatives.js'
+export type { OperatingPointOptions, WrittenOperatingPoint } from './pipeline/evaluate/operating-point.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DatasetExport, DatasetFormat, ExportDatasetOptions } from './pipeline/export/dataset.js'
@@ -148,9 +166,27 @@ export type { CaseError, NodePlace } from './pipeline/ports/common.js'
 export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { PluginSpec } from './pipeline/ports/plugin.js'
+export type {
+  CopyThreshold,
+  FeatureRow,
+  FeatureSide,
+  GroupFigure,
+  NearestTumor,
+  TumorSizeClass,
+  TumorCounts,
+} from './pipeline/ports/realism.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
+export type {
+  ExceededLimit,
+  RealismFeature,
+  RealismLimit,
+  RealismMeasure,
+  RealismResult,
+} from './pipeline/realism/result.js'
+export type { Realism } from './pipeline/realism/run.js'
+export type { RealismOptions } from './pipeline/realism/settings.js'
 export { writeAnyReport as writeReport } from './pipeline/report/write.js'
 export { type ReviewAgreement, type ReviewerPair, reviewAgreement } from './pipeline/review-agreement.js'
 export type { ReviewSummary } from './pipeline/review-summary.js'

@@ -37,6 +37,11 @@ export interface CellFacts {
   readonly tumorVolumesMl: readonly number[]
   /** File that the arm `calibrated` needs. */
   readonly calibration?: string
+  /** False positives of the start in the hosts, which the arm `hardNegatives` needs. */
+  readonly hardNegatives?: readonly {
+    readonly case: string
+    readonly mm: readonly [number, number, number]
+  }[]
   /** Probability with which the arm `random` keeps a tumor. */
   readonly keptShare?: number
 }
@@ -119,8 +124,10 @@ function armConfig(
       ? weights.untrainedGenerator
       : null
   const judged = isJudged(arm)
+  const shared = common(cell, plan, world)
   return defineConfig({
-    ...common(cell, plan, world),
+    ...shared,
+    sampling: { ...shared.sampling, ...negativesOf(arm, facts) },
     job: 'segmentation',
     name: arm,
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
@@ -138,6 +145,12 @@ function armConfig(
     },
     quality: qualityOf(arm, facts),
   })
+}
+
+/** Return the negative crops of the arms of silent-scans: half of all, so that hard ones can be among them. */
+function negativesOf(arm: Arm, { hardNegatives }: CellFacts): ConfigInput['sampling'] {
+  if (arm === 'easyNegatives') return { negativeOdds: 1 }
+  return arm === 'hardNegatives' ? { negativeOdds: 1, hardNegatives: hardNegatives! } : {}
 }
 
 function qualityOf(arm: Arm, facts: CellFacts): ConfigInput['quality'] {

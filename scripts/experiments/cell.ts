@@ -117,6 +117,7 @@ async function scoreMasks(
 /**
  * Evaluate all arms at once: a case of an arm is a case of its own, so that Python starts once.
  * @param scored true: lesions are scored by the probabilities of the same prediction
+ * @param lesionFeatures true: predicted lesions have the features of operating points
  */
 export async function evaluateArms(
   folder: string,
@@ -124,6 +125,7 @@ export async function evaluateArms(
   world: World,
   signal: AbortSignal,
   scored = false,
+  lesionFeatures = false,
 ): Promise<Map<Arm | 'start', Evaluation['cases']>> {
   const cases = await namesIn(world.testLabels)
   const [masks, labels] = [join(folder, 'evaluation', 'masks'), join(folder, 'evaluation', 'labels')]
@@ -147,6 +149,7 @@ export async function evaluateArms(
       tumorIds: [2],
       labelMap: { '0': 0, ...LIVER_ONLY },
       ...(scored ? { scores } : {}),
+      lesionFeatures,
       pictures: 0,
       workers: 1,
     },

@@ -12,11 +12,20 @@ export const ARMS = [
 ] as const
 /** Arms of quality-policy: `random` needs the acceptance rate of `published`. */
 export const POLICY_ARMS = ['realOnly', 'trainedUnjudged', 'published', 'random', 'calibrated'] as const
-export type Arm = (typeof ARMS)[number] | (typeof POLICY_ARMS)[number]
+/** Arms of silent-scans; the last two differ in `sampling.hardNegatives` alone. */
+export const SILENT_ARMS = ['realOnly', 'easyNegatives', 'hardNegatives'] as const
+export type Arm = (typeof ARMS)[number] | (typeof POLICY_ARMS)[number] | (typeof SILENT_ARMS)[number]
 
 /** Whether the common start judges the arm's tumors. */
 export function isJudged(arm: Arm): boolean {
-  return !['realOnly', 'handCraftedUnjudged', 'trainedUnjudged', 'random'].includes(arm)
+  return ![
+    'realOnly',
+    'handCraftedUnjudged',
+    'trainedUnjudged',
+    'random',
+    'easyNegatives',
+    'hardNegatives',
+  ].includes(arm)
 }
 
 export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
@@ -31,6 +40,8 @@ export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
   published: 'published rule (above 0.7)',
   random: 'random keeping of the same share',
   calibrated: 'calibrated thresholds',
+  easyNegatives: 'all kept, random negative crops',
+  hardNegatives: 'all kept, hard negatives',
 }
 
 export interface Plan {
@@ -114,6 +125,8 @@ export const PAINTED_BY_GENERATOR: readonly Arm[] = [
   'published',
   'random',
   'calibrated',
+  'easyNegatives',
+  'hardNegatives',
 ]
 
 export function stagesOf(plan: Plan): Stage[] {

@@ -34,7 +34,7 @@ export interface TumorCounts {
 }
 
 /** Names of the held-out cases: those that calibrate and fit the operating points, and those that are tested. */
-interface HeldOut {
+export interface HeldOut {
   readonly validation: { readonly sick: readonly string[]; readonly healthy: readonly string[] }
   readonly test: readonly string[]
 }
@@ -68,7 +68,7 @@ export async function runPolicyCell(
     await cost(stage, () => trainStage(run, stageConfig(stage, cell, plan, world, weights, facts), context))
     if (stage in weights) weights[stage as keyof Weights] = await modelOf(run)
     if (stage === 'start' && plan.arms.includes('calibrated')) {
-      await cost('predict start', () => predictMasks(folder, 'start', world, context))
+      await cost('predict start', () => predictMasks(folder, 'start', world.testImages, context))
       await cost('calibrate', () => calibrateStart(folder, world, heldOut, context))
       facts = { ...facts, calibration: join(folder, 'calibration.json') }
     }
@@ -79,7 +79,8 @@ export async function runPolicyCell(
       facts = { ...facts, keptShare: tumors[stage].accepted / Math.max(1, tumors[stage].crops) }
   }
   const judged = ['start', ...plan.arms] as const
-  for (const arm of judged) await cost(`predict ${arm}`, () => predictMasks(folder, arm, world, context))
+  for (const arm of judged)
+    await cost(`predict ${arm}`, () => predictMasks(folder, arm, world.testImages, context))
   let arms: PolicyCell['arms'] = {}
   const seconds = await cost('evaluate', async () => {
     const measured = await evaluateArms(folder, judged, world, context.signal, true)
@@ -96,7 +97,10 @@ export async function runPolicyCell(
 }
 
 /** Split the held-out cases; the phantoms with tumors come first. */
-function heldOutOf({ validation, test }: PolicyPlan, names: readonly string[]): HeldOut {
+export function heldOutOf(
+  { validation, test }: Pick<PolicyPlan, 'validation' | 'test'>,
+  names: readonly string[],
+): HeldOut {
   const [sick, healthy] = [names.slice(0, test.sick), names.slice(test.sick)]
   return {
     validation: { sick: sick.slice(0, validation.sick), healthy: healthy.slice(0, validation.healthy) },
@@ -104,17 +108,18 @@ function heldOutOf({ validation, test }: PolicyPlan, names: readonly string[]): 
   }
 }
 
-async function predictMasks(
+/** Write the masks of an arm with the probabilities of its tumors. */
+export async function predictMasks(
   folder: string,
   arm: Arm | 'start',
-  world: World,
+  images: string,
   context: CellContext,
+  out = join(folder, 'masks', arm),
 ): Promise<void> {
   context.say(`${folder.split('/').at(-1)}: masks of ${arm}`)
   const checkpoint = await modelOf(join(folder, arm))
-  const masks = { images: world.testImages, out: join(folder, 'masks', arm) }
   await predict(
-    { ...masks, checkpoint, overlap: OVERLAP, device: 'cpu', probabilities: [2] },
+    { images, out, checkpoint, overlap: OVERLAP, device: 'cpu', probabilities: [2] },
     { signal: context.signal },
   )
 }

@@ -39,8 +39,8 @@ export const PILOT_SEEDS: readonly number[] = [71, 72, 73, 74, 75, 76, 77, 78]
 const FIRST_SEED = 1000
 
 /** A plan whose file is committed, with the seeds of that commit. */
-export interface FrozenPlan {
-  readonly plan: PolicyPlan
+export interface FrozenPlan<P = PolicyPlan> {
+  readonly plan: P
   readonly commit: string
   readonly seeds: readonly number[]
 }
@@ -63,7 +63,10 @@ export function seedsOf(commit: string, count: number): number[] {
  * Read a frozen plan and the commit that froze it.
  * @throws Error if the file is not committed, or has changed since
  */
-export async function readFrozen(file: string, root = process.cwd()): Promise<FrozenPlan> {
+export async function readFrozen<P extends { readonly numSeeds: number } = PolicyPlan>(
+  file: string,
+  root = process.cwd(),
+): Promise<FrozenPlan<P>> {
   const git = (...args: string[]): string =>
     execFileSync('git', ['-C', root, ...args], {
       encoding: 'utf8',
@@ -74,6 +77,6 @@ export async function readFrozen(file: string, root = process.cwd()): Promise<Fr
   if (commit === '') throw new Error(`${path}: not committed (commit the frozen plan first)`)
   if (git('status', '--porcelain', '--', path) !== '')
     throw new Error(`${path}: changed since its commit (undo the change, or commit another plan)`)
-  const plan = JSON.parse(await readFile(file, 'utf8')) as PolicyPlan
+  const plan = JSON.parse(await readFile(file, 'utf8')) as P
   return { plan, commit, seeds: seedsOf(commit, plan.numSeeds) }
 }

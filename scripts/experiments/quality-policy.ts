@@ -2,13 +2,11 @@
  * Compare quality policies at matched false positives: scripts/experiments/quality-policy. A pilot measures the variances,
  * `freeze` writes the plan of a size that they ask for, and `run` executes it with the seeds of the commit of that plan.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type CellContext, readJson } from './cell.js'
-import { refuseAnotherPlan, runMain, Usage, wholeNumbers } from './command-line.js'
-import { CpuClock } from './cpu-clock.js'
-import { type Cell, cellName } from './plan.js'
+import { runMain, Usage, wholeNumbers } from './command-line.js'
+import { completeCells, partOf, runCells } from './frozen-cells.js'
 import { type PolicyCell, runPolicyCell } from './policy-cell.js'
 import { writePolicyPage } from './policy-page.js'
 import { PILOT_SEEDS, POLICY_PLAN, type PolicyPlan, readFrozen } from './policy-plan.js'
@@ -63,7 +61,7 @@ async function main(): Promise<void> {
       if (plan.numSeeds > PILOT_SEEDS.length)
         throw new Usage(`--seeds: at most ${PILOT_SEEDS.length} in a pilot`)
       const out = resolve(values.out ?? '.freetumor/quality-policy-pilot')
-      const cells = await runCells(out, plan, PILOT_SEEDS.slice(0, plan.numSeeds), part)
+      const cells = await runCells(out, plan, PILOT_SEEDS.slice(0, plan.numSeeds), part, runPolicyCell)
       process.stdout.write(`${await writePower(out, plan, cells)}\n`)
       return
     }
@@ -77,8 +75,8 @@ async function main(): Promise<void> {
         throw new Usage(error.message)
       })
       const out = resolve(values.out ?? '.freetumor/quality-policy')
-      if (command === 'run') await runCells(out, frozen.plan, frozen.seeds, part)
-      const cells = await completeCells(out, frozen.plan, frozen.seeds)
+      if (command === 'run') await runCells(out, frozen.plan, frozen.seeds, part, runPolicyCell)
+      const cells = await completeCells<PolicyCell>(out, frozen.plan, frozen.seeds)
       process.stdout.write(
         `${await writePolicyPage(out, frozen, cells, concludePolicy(frozen.plan, cells))}\n`,
       )
@@ -87,62 +85,6 @@ async function main(): Promise<void> {
     default:
       throw new Usage(`${command}: not a command (expected pilot, freeze, run or page)`)
   }
-}
-
-/** One of several processes that share the seeds: the seeds whose place modulo `count` is `at`. */
-interface Part {
-  readonly at: number
-  readonly count: number
-}
-
-function partOf(text: string): Part {
-  const [at, count] = (/^([1-9]\d?)\/([1-9]\d?)$/.exec(text) ?? []).slice(1).map(Number)
-  if (at === undefined || count === undefined || at > count)
-    throw new Usage(`--part: wrong value (expected I/N with I <= N, such as 1/2, found ${text})`)
-  return { at: at - 1, count }
-}
-
-/** Run the cells of a part, seed after seed, so that whole seeds are there early. */
-async function runCells(
-  out: string,
-  plan: PolicyPlan,
-  seeds: readonly number[],
-  part: Part,
-): Promise<PolicyCell[]> {
-  await mkdir(out, { recursive: true })
-  await refuseAnotherPlan(out, { ...plan, seeds })
-  const cells: PolicyCell[] = []
-  const context = openContext()
-  const own = seeds.filter((_, place) => place % part.count === part.at)
-  for (const cell of cellsOf(plan, own)) cells.push(await runPolicyCell(out, cell, plan, context))
-  context.clock.stop()
-  return cells
-}
-
-/** Read the complete cells of all parts. */
-async function completeCells(out: string, plan: PolicyPlan, seeds: readonly number[]): Promise<PolicyCell[]> {
-  await mkdir(out, { recursive: true })
-  await refuseAnotherPlan(out, { ...plan, seeds })
-  const cells = await Promise.all(
-    cellsOf(plan, seeds).map((cell) => readJson<PolicyCell>(join(out, 'cells', cellName(cell), 'cell.json'))),
-  )
-  return cells.filter((cell) => cell !== null)
-}
-
-function cellsOf(plan: PolicyPlan, seeds: readonly number[]): Cell[] {
-  return seeds.flatMap((seed) => plan.labelled.map((labelled) => ({ seed, labelled })))
-}
-
-function openContext(): CellContext {
-  const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => stop.abort(new Error(signal)))
-  const clock = new CpuClock().start()
-  const say = (text: string): void =>
-    void process.stderr.write(
-      `${new Date().toISOString().slice(11, 19)} ${clock.seconds().toFixed(0)} s  ${text}\n`,
-    )
-  return { clock, signal: stop.signal, say }
 }
 
 /** Write the variance components of a pilot, and the power of experiments of several sizes. */

@@ -129,6 +129,11 @@ function labelledFolder(root: string, seed: number): string {
   return join(root, `seed-${seed}`, 'labelled')
 }
 
+/** Return the folder of the host scans of a seed. */
+export function hostImages({ root }: World, seed: number): string {
+  return join(root, hostFolder(seed), 'imagesTr')
+}
+
 function hostFolder(seed: number): string {
   return join(`seed-${seed}`, 'hosts')
 }

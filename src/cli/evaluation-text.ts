@@ -13,7 +13,9 @@ export function evaluationText({ summary, against }: Evaluation, names: readonly
   const compared = against ? comparisonLines(against.comparison) : []
   const figures = [...rows.map(([, figure]) => figure), ...differencesOf(against)]
   const few = figures.some((figure) => figure?.ci === null) ? [TOO_FEW_PATIENTS] : []
-  return [head, ...lines, ...compared, ...few]
+  const removed = summary.operatingPoint?.removedLesions
+  const rule = removed === undefined ? [] : [`operating point: ${counted(removed, 'lesion')} removed`]
+  return [head, ...rule, ...lines, ...compared, ...few]
 }
 
 function differencesOf(against: Evaluation['against']): Figure[] {

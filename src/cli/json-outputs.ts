@@ -7,6 +7,8 @@ import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { WrittenCalibration } from '../pipeline/evaluate/calibrate.js'
+import type { HardNegatives } from '../pipeline/evaluate/hard-negatives.js'
+import type { WrittenOperatingPoint } from '../pipeline/evaluate/operating-point.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DatasetExport } from '../pipeline/export/dataset.js'
 import type { ModelExport } from '../pipeline/export/model.js'
@@ -24,6 +26,7 @@ import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { CreatedStudy } from '../pipeline/readers/create.js'
 import type { ScoredStudy } from '../pipeline/readers/score.js'
+import type { Realism } from '../pipeline/realism/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
@@ -49,7 +52,7 @@ export const SCHEMA_VERSION = 1
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
   '--help': CommandTree
-  calibrate: WrittenCalibration
+  calibrate: WrittenCalibration | WrittenOperatingPoint
   card: Cards
   'checkpoint convert': Converted
   'checkpoint inspect': CheckpointFacts & {
@@ -75,6 +78,7 @@ export interface JsonOutputs {
   doctor: DoctorReport
   evaluate: Evaluation
   export: ModelExport | DatasetExport
+  'hard-negatives': HardNegatives
   init: { readonly file: string }
   'key create|rotate|revoke|show': KeyStatement & { readonly folder: string }
   'key list': { readonly folder: string; readonly keys: readonly KeyRecord[] }
@@ -91,6 +95,7 @@ export interface JsonOutputs {
   predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
+  realism: Realism
   report: { readonly reports: readonly string[] }
   'readers create': CreatedStudy
   'readers delete': { readonly reader: string; readonly renamed: string | null }

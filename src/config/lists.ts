@@ -50,6 +50,35 @@ export async function readPositions(path: string): Promise<ReadPosition[]> {
   })
 }
 
+const hardNegative = z.object({
+  case: z.string().min(1),
+  mm: z.tuple([z.number(), z.number(), z.number()]),
+  score: z.number().min(0).max(1).nullish(),
+})
+
+/** A false positive of a list: RAS millimetres of a scan. */
+export interface ReadHardNegative {
+  readonly case: string
+  readonly mm: readonly [number, number, number]
+  readonly score: number | null
+}
+
+/**
+ * Return the false positives of a file of `freetumor hard-negatives`, one JSON object per line.
+ * @throws ConfigError that names the file and the line
+ */
+export async function readHardNegatives(path: string): Promise<ReadHardNegative[]> {
+  return (await readLines(path)).map(({ text, line }) => {
+    const { data } = hardNegative.safeParse(asPosition(text))
+    if (data === undefined)
+      throw new ConfigError(
+        `${path}: line ${line}: no false positive (expected {"case": "set/scan", "mm": [x, y, z]}, found ${quoted(text)})`,
+        { hint: 'write the file with `freetumor hard-negatives`', facts: { file: path } },
+      )
+    return { case: data.case, mm: data.mm, score: data.score ?? null }
+  })
+}
+
 function asPosition(text: string): unknown {
   try {
     const value = parseForeignJson(text, 'position')

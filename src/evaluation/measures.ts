@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { DataError } from '../errors.js'
+import type { LesionFeatures } from './operating-point.js'
 import type { MetricGrid } from './profiles.js'
 
 const count = z.int().min(0)
@@ -15,6 +16,7 @@ const measuresSchema = z.strictObject({
   grid: z.enum(['original', 'prepared', 'resampled']),
   spacingMm: z.tuple([z.number(), z.number(), z.number()]),
   removedVoxels: count,
+  removedLesions: count.optional(),
   ignoredVoxels: count,
   labels: z.array(z.strictObject({ label: count, ...overlap })),
   tumor: z.strictObject(overlap).nullable(),
@@ -28,6 +30,14 @@ const measuresSchema = z.strictObject({
       centreMm: z.tuple([z.number(), z.number(), z.number()]),
       score: share,
       matched: z.boolean(),
+      features: z
+        .strictObject({
+          meanProbability: share,
+          elongation: z.number().min(0),
+          compactness: z.number().min(0),
+          organContact: z.number().min(0).max(1),
+        })
+        .optional(),
     }),
   ),
   lesionOverlaps: z.array(z.tuple([count, count, z.int().min(1)])),
@@ -69,6 +79,8 @@ export interface LesionMeasures {
    * positive.
    */
   readonly matched: boolean
+  /** Of predicted lesions, for operating points; absent unless requested. */
+  readonly features?: Omit<LesionFeatures, 'label' | 'probability' | 'volumeMl'> | undefined
 }
 
 /**
@@ -86,6 +98,8 @@ export interface CaseMeasures {
   readonly spacingMm: readonly [number, number, number]
   /** Voxels of predicted tumor outside the organ mask, which were removed. */
   readonly removedVoxels: number
+  /** Predicted lesions that the operating point removed; absent without one. */
+  readonly removedLesions?: number | undefined
   /** Voxels of ignored ids of the label, which count in no figure. */
   readonly ignoredVoxels: number
   /** In the requested order. */

@@ -72,7 +72,8 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     lesions: true,
     // false positives in healthy scans have their own figures here: volume, count, specificity, AUC, FROC
     lesionBinnings: [
-      { by: 'diameterMm', edges: [20, 50] },
+      // early tumors have bins of their own; below 5 mm, a few voxels, the figures say little
+      { by: 'diameterMm', edges: [5, 10, 20, 50] },
       { by: 'radiusMm', edges: [5, 10, 15, 20] },
     ],
     lesionIous: [0.1, 0.3, 0.5],

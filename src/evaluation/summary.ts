@@ -99,6 +99,10 @@ const summarySchema = z.strictObject({
   numPatients: count,
   failedCases: z.array(z.string()).describe('cases that could not be measured; no figure includes them'),
   warnings: z.array(z.string()).describe('limits of the figures'),
+  operatingPoint: z
+    .strictObject({ sha256: z.string(), removedLesions: count })
+    .optional()
+    .describe('rule that removed predicted lesions first; absent without one'),
   nsdTolerancesMm: z.array(z.number()),
   classes: z.record(z.string(), overlapSummary).describe('by label id'),
   meanDice: maybe('mean over cases of the mean Dice over the labels that count in the case'),
@@ -226,6 +230,8 @@ export interface Summary {
   /** Cases that could not be measured; no figure includes them. */
   readonly failedCases: readonly string[]
   readonly warnings: readonly string[]
+  /** Rule that removed predicted lesions before anything was measured; absent without one. */
+  readonly operatingPoint?: { readonly sha256: string; readonly removedLesions: number } | undefined
   readonly nsdTolerancesMm: readonly number[]
   /** By label id. */
   readonly classes: Readonly<Record<string, OverlapSummary>>

@@ -718,6 +718,46 @@ export interface SamplingInput {
    */
   readonly tumorOdds?: number | undefined
   /**
+   * False positives of a segmentor, or the name of a file of `freetumor hard-negatives`; null draws no crop around them. Cases in the list show their false positives more often, as negative crops without a synthetic tumor.
+   *
+   * - Default: null
+   * - Relative paths: from the folder of the file; with --set, from the working directory
+   * - Source: our choice
+   */
+  readonly hardNegatives?: readonly {
+    /**
+     * Id of the case, `dataset/stem`. Entries of cases without a role are not used.
+     *
+     * - Default: none (required)
+     * - Source: our choice
+     */
+    readonly case: string
+    /**
+     * Position of the false positive in RAS coordinates of the scan. Negative crops are drawn around it.
+     *
+     * - Unit: mm
+     * - Default: none (required)
+     * - Source: our choice
+     */
+    readonly mm: readonly [number, number, number]
+    /**
+     * Highest tumor probability of the false positive; null if unknown. Higher scores are drawn more often; without scores all are drawn equally often.
+     *
+     * - Unit: 0 to 1
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly score?: number | null | undefined
+  }[] | null | undefined
+  /**
+   * Fraction of the negative centres that are drawn around listed false positives, in cases that have any. Higher values show false positives more often, and other background less often.
+   *
+   * - Unit: 0 to 1
+   * - Default: 0.5
+   * - Source: our choice
+   */
+  readonly hardNegativeShare?: number | undefined
+  /**
    * Number of volumes in an optimizer step, over all ranks. It must be divisible by the number of ranks times `training.accumulation`.
    *
    * - Unit: volumes

@@ -17,6 +17,13 @@ import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { CallOptions, CaseOutcome, DirectoryLock, LockedWork } from '../pipeline/ports/common.js'
 import type { ExportedFiles, ExportSpec } from '../pipeline/ports/export.js'
 import type { PluginFacts, PluginSpec } from '../pipeline/ports/plugin.js'
+import type {
+  ComparedTumors,
+  CompareTumorsSpec,
+  FoundCopies,
+  MeasuredTumors,
+  RealismSpec,
+} from '../pipeline/ports/realism.js'
 import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
 import type {
@@ -42,6 +49,8 @@ export interface InMemoryAnswers {
   readonly predict?: Work<PredictSpec, PredictedCase>
   readonly evaluate?: Work<EvaluateSpec, MeasuredCase>
   readonly picture?: Work<PictureSpec, PicturedCase>
+  readonly measureTumors?: Work<RealismSpec, MeasuredTumors>
+  readonly compareTumors?: Work<CompareTumorsSpec, ComparedTumors | FoundCopies>
   readonly inspect?: (path: string) => CheckpointFacts
   readonly exportWeights?: (spec: ExportSpec) => ExportedFiles
   readonly inspectPlugin?: (spec: PluginSpec) => PluginFacts
@@ -62,6 +71,8 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     predict: (spec, call) => eachCase(spec, answers.predict, call),
     evaluate: (spec, call) => eachCase(spec, answers.evaluate, call),
     picture: (spec, call) => eachCase(spec, answers.picture, call),
+    measureTumors: (spec, call) => eachCase(spec, answers.measureTumors, call),
+    compareTumors: (spec, call) => eachCase(spec, answers.compareTumors, call),
     synthesize: (spec, feed, call) => synthesizeInMemory(spec, feed, call),
     serve: (spec) => serveInMemory(spec),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),

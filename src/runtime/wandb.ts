@@ -8,7 +8,7 @@ import { EnvironmentError } from '../errors.js'
 import { asRecord, parseForeignJson } from '../foreign-text.js'
 import { oneLine } from '../plain-text.js'
 import type { TrackedStep } from '../tracking/steps.js'
-import type { OpenedRemote, RemoteRun, RunFacts, Tracker } from '../tracking/tracker.js'
+import type { OpenedRemote, RunFacts, TrackedRun, Tracker } from '../tracking/tracker.js'
 import type { Outcome, StartedEvent } from '../training/events.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 
@@ -17,7 +17,7 @@ const WRITTEN = /^steps-\d+-(\d+)$/
 
 /**
  * Return the tracker Weights & Biases: the part `wandb` of a Python runtime writes the run into `wandb/` of its directory when a
- * training ends. The package uploads only if the environment says so (`WANDB_MODE=online`).
+ * training ends. The package uploads only with `WANDB_MODE=online` in the environment.
  */
 export function wandbTracker(
   python: string | null | undefined,
@@ -46,7 +46,7 @@ class WandbTracker implements Tracker {
     return this.project
   }
 
-  async open({ id }: RemoteRun, started: StartedEvent): Promise<OpenedRemote> {
+  async open({ id }: TrackedRun, started: StartedEvent): Promise<OpenedRemote> {
     await this.close()
     const names = await readdir(join(this.directory, 'wandb')).catch(() => [])
     const last = Math.max(-1, ...names.map((name) => Number(WRITTEN.exec(name)?.[1] ?? -1)))

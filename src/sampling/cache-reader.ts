@@ -1,8 +1,8 @@
 import type { Affine, Vec3 } from '../volume/volume.js'
 import { type CachedArray, openImage, openLabel, readIndex } from './cached-array.js'
 import { BLOCK_VOXELS, brokenCase, type CaseGroup, type OpenGroup, openCaseGroup } from './case-group.js'
-import { positionsOf } from './positions.js'
-import type { ListedPosition } from './sampling-plan.js'
+import { type HardNegativeVoxel, hardNegativesOf, positionsOf } from './positions.js'
+import type { HardNegative, ListedPosition } from './sampling-plan.js'
 import type { WantedCentre } from './tumors.js'
 
 /** A case of the prepared cache, open for reading crops. */
@@ -14,6 +14,8 @@ export interface OpenCase extends CaseGroup {
   readonly label: CachedArray<Uint8Array>
   /** Voxels where the user wants tumors; null: anywhere in an organ. */
   readonly centres: readonly WantedCentre[] | null
+  /** Voxels of false positives, around which negative crops are drawn; null: none. */
+  readonly hardNegatives: readonly HardNegativeVoxel[] | null
   /** Voxels of each class per block of 16^3, C order [ids, blocks]. */
   readonly blockCounts: Uint16Array
   readonly numIds: number
@@ -35,7 +37,7 @@ export interface Crop {
 }
 
 /**
- * Open a prepared case. `positions` may list where its tumors are wanted.
+ * Open a prepared case. `positions` may list where its tumors are wanted, `hardNegatives` its false positives.
  * @throws DataError that names case and file if it is missing, truncated, prepared for another window, or
  * changed since
  */
@@ -43,10 +45,12 @@ export async function openPreparedCase(
   group: CaseGroup,
   windowLowerHu: number,
   positions: readonly ListedPosition[] | null = null,
+  hardNegatives: readonly HardNegative[] | null = null,
 ): Promise<OpenCase> {
   const opened = await openCaseGroup(group)
   checkWindow(opened, windowLowerHu)
   const centres = readCentres(opened, positions)
+  const listed = hardNegatives?.some((one) => one.case === group.caseId) ?? false
   const blockCounts = readIndex(opened)
   const { caseId, path, arrays } = opened
   const [numIds, ...blocks] = arrays.index.shape as [number, number, number, number]
@@ -61,6 +65,7 @@ export async function openPreparedCase(
       image,
       label,
       centres,
+      hardNegatives: listed ? hardNegativesOf(caseId, hardNegatives!, affineOf(opened), image.shape) : null,
       blockCounts,
       numIds,
       blocks,

@@ -2,6 +2,7 @@ import { DataError } from '../errors.js'
 import type { RandomStream } from '../simulation/random.js'
 import type { Vec3 } from '../volume/volume.js'
 import { countVoxels, type OpenCase, type VoxelClass, voxelOfRank } from './cache-reader.js'
+import type { HardNegativeVoxel } from './positions.js'
 import type { SamplingPlan } from './sampling-plan.js'
 
 /**
@@ -10,11 +11,14 @@ import type { SamplingPlan } from './sampling-plan.js'
  * Along an axis on which the volume is shorter than the patch, the start is negative and the padding
  * symmetric.
  */
-export function drawCropStart(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream): Vec3 {
-  const centre = drawCentre(plan, prepared, stream)
-  return centre.map((at, axis) =>
-    startAround(at, plan.patchVoxels[axis]!, prepared.shape[axis]!),
-  ) as unknown as Vec3
+export function drawCropStart(
+  plan: SamplingPlan,
+  prepared: OpenCase,
+  streamOf: (use: 'centre' | 'hard negative') => RandomStream,
+): { readonly start: Vec3; readonly isHardNegative: boolean } {
+  const { centre, isHardNegative } = drawCentre(plan, prepared, streamOf)
+  const start = centre.map((at, axis) => startAround(at, plan.patchVoxels[axis]!, prepared.shape[axis]!))
+  return { start: start as unknown as Vec3, isHardNegative }
 }
 
 /**
@@ -44,16 +48,39 @@ export function voxelClasses(
   }
 }
 
-function drawCentre(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream): Vec3 {
+interface Centre {
+  readonly centre: Vec3
+  readonly isHardNegative: boolean
+}
+
+function drawCentre(
+  plan: SamplingPlan,
+  prepared: OpenCase,
+  streamOf: (use: 'centre' | 'hard negative') => RandomStream,
+): Centre {
+  const stream = streamOf('centre')
   const classes = voxelClasses(plan, prepared.numIds)
   const isPositive = stream.uniform() * (plan.positiveOdds + plan.negativeOdds) < plan.positiveOdds
   const isTumor = stream.uniform() < plan.tumorOdds
+  if (!isPositive && plan.hardNegatives !== null && prepared.hardNegatives !== null) {
+    // a stream of its own: crops without a false positive stay those of a run without the list
+    const own = streamOf('hard negative')
+    if (own.uniform() < plan.hardNegatives.share)
+      return {
+        centre: aroundFalsePositive(plan, prepared, prepared.hardNegatives, own),
+        isHardNegative: true,
+      }
+  }
   const wanted = isPositive
     ? [...(isTumor ? [classes.tumor] : []), classes.positive, classes.negative]
     : [classes.negative, classes.positive]
   for (const voxels of wanted) {
     const count = countVoxels(prepared, voxels)
-    if (count > 0) return voxelOfRank(prepared, voxels, stream.integer(0, count - 1))
+    if (count > 0)
+      return {
+        centre: voxelOfRank(prepared, voxels, stream.integer(0, count - 1)),
+        isHardNegative: false,
+      }
   }
   throw new DataError(
     `case ${prepared.caseId}: no usable voxel (expected a label, or more than ${prepared.windowLowerHu} HU)`,
@@ -62,4 +89,29 @@ function drawCentre(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream
       facts: { case: prepared.caseId },
     },
   )
+}
+
+/**
+ * Draw a voxel at most a quarter of the patch away from a false positive, so that it does not always lie in the middle of its
+ * crop. A false positive is drawn in proportion to its score; if one has no score, all are drawn equally often.
+ */
+function aroundFalsePositive(
+  plan: SamplingPlan,
+  { shape }: OpenCase,
+  listed: readonly HardNegativeVoxel[],
+  stream: RandomStream,
+): Vec3 {
+  const scored = listed.every(({ score }) => score !== null && score > 0)
+  const weights = listed.map(({ score }) => (scored ? score! : 1))
+  let left = stream.uniform() * weights.reduce((sum, weight) => sum + weight, 0)
+  // rounding may leave a rest behind the last one
+  const at = weights.findIndex((weight) => {
+    left -= weight
+    return left < 0
+  })
+  const { voxel } = listed[at === -1 ? listed.length - 1 : at]!
+  return voxel.map((place, axis) => {
+    const reach = Math.floor(plan.patchVoxels[axis]! / 4)
+    return Math.min(Math.max(place + stream.integer(-reach, reach), 0), shape[axis]! - 1)
+  }) as unknown as Vec3
 }

@@ -15,17 +15,20 @@ export function planItem(plan: SamplingPlan, item: number, prepared: OpenCase): 
   const mixing = drawMixing(plan, streamOf(plan, item, 0, 'mixing'))
   const crops: PlannedCrop[] = []
   for (let crop = 0; crop < plan.cropsPerVolume; crop++) {
-    const start = drawCropStart(plan, prepared, streamOf(plan, item, crop, 'centre'))
+    const { start, isHardNegative } = drawCropStart(plan, prepared, (use) => streamOf(plan, item, crop, use))
     const { image, label } = readCrop(prepared, start, plan.patchVoxels)
     const augmentation = drawAugmentation(plan.augmentation, streamOf(plan, item, crop, 'augmentation'))
     const centres = prepared.centres && centresWithin(prepared.centres, start, plan.patchVoxels)
     const tumorStream = (draw: number) => streamOf(plan, item, crop, `tumors ${draw}`)
-    const planned = planTumors(plan, label, tumorStream, centres)
+    const planned = isHardNegative ? NO_TUMOR : planTumors(plan, label, tumorStream, centres)
     const { caseId } = prepared
     crops.push({ item, crop, caseId, image, label, augmentation, mixing: mixing[crop]!, ...planned })
   }
   return crops
 }
+
+/** A crop around a false positive shows it as it is. */
+const NO_TUMOR = { tumors: [], noRoom: null } as const
 
 /** Return the case of item k. Every epoch visits each case exactly `repeat` times, in its own order. */
 export function caseOfItem(plan: SamplingPlan, item: number): SampledCase {
@@ -75,6 +78,7 @@ export function checkPlan(plan: SamplingPlan): void {
     )
   if (plan.positiveOdds + plan.negativeOdds <= 0)
     fail('sampling.positiveOdds, sampling.negativeOdds: both are 0', 'set at least one, for instance 1 and 0')
+  checkHardNegatives(plan, fail)
   if (plan.augmentation.rotateProbability > 0 && patchVoxels[0] !== patchVoxels[1])
     fail(
       `sampling.patchVoxels: rotation needs a square (expected equal first two sides, found [${patchVoxels}])`,
@@ -92,6 +96,24 @@ export function checkPlan(plan: SamplingPlan): void {
     fail(
       'simulation.organWeights: no organ of the target has a weight',
       'give the organ of the target a weight above 0',
+    )
+}
+
+function checkHardNegatives(
+  { hardNegatives, cases, negativeOdds }: SamplingPlan,
+  fail: (message: string, hint: string) => void,
+): void {
+  if (hardNegatives === null) return
+  if (negativeOdds <= 0)
+    fail(
+      'sampling.hardNegatives: not used (expected sampling.negativeOdds above 0, found 0)',
+      'set sampling.negativeOdds to 1',
+    )
+  const known = new Set(cases.map(({ id }) => id))
+  if (!hardNegatives.list.some((one) => known.has(one.case)))
+    fail(
+      `sampling.hardNegatives: no case of the training is listed (expected one such as ${cases[0]!.id}, found ${hardNegatives.list[0]!.case})`,
+      'write the list with `freetumor hard-negatives --dataset NAME`, for a data set of this run',
     )
 }
 

@@ -27,6 +27,7 @@ export function openPlanner(plan: SamplingPlan): ItemPlanner {
         { caseId: sampled.id, path: sampled.path },
         plan.windowHu[0],
         plan.tumors.positions,
+        plan.hardNegatives?.list,
       ))
     open.delete(sampled.id)
     open.set(sampled.id, prepared)

@@ -28,6 +28,8 @@ export interface SamplingPlan {
   readonly negativeOdds: number
   /** Fraction of positive centres that are drawn among tumor voxels if the case has any. Published: 0. */
   readonly tumorOdds: number
+  /** False positives around which negative crops are drawn; null: none. */
+  readonly hardNegatives: HardNegativeSampling | null
   /** Organs of the job. Their labels make a positive centre; organs with a weight above 0 get tumors. */
   readonly organs: readonly WeightedOrgan[]
   readonly tumors: TumorSampling
@@ -55,6 +57,21 @@ export interface TumorSampling extends SizeSettings {
   readonly positions: readonly ListedPosition[] | null
   readonly textureSizeVoxels: Vec3
   readonly textureCount: number
+}
+
+/** False positives of a segmentor in the cases of a training. */
+export interface HardNegativeSampling {
+  readonly list: readonly HardNegative[]
+  /** Fraction of the negative centres of a listed case that are drawn around its false positives. */
+  readonly share: number
+}
+
+/** A false positive: RAS millimetres of its scan. */
+export interface HardNegative {
+  readonly case: string
+  readonly mm: Vec3
+  /** Highest probability in it; null if unknown. */
+  readonly score: number | null
 }
 
 /** A position at which the user wants tumors in a case: RAS millimetres of its scan. */

@@ -63,7 +63,10 @@ export class Feed {
     this.#reader = new StepReader(directory)
     this.#pause = options.pause ?? pauseFor
     this.#step = this.#reached().step
-    this.#running = this.#run()
+    this.#running = this.#run().catch((error: Error) => {
+      // an unhandled rejection would end the training
+      this.#failure = error
+    })
   }
 
   /**

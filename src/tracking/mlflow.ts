@@ -2,7 +2,7 @@ import { asRecord } from '../foreign-text.js'
 import type { Outcome, StartedEvent } from '../training/events.js'
 import { HttpClient, TrackerError } from './http.js'
 import type { TrackedStep } from './steps.js'
-import type { OpenedRemote, RemoteRun, RunFacts, Tracker } from './tracker.js'
+import type { OpenedRemote, RunFacts, TrackedRun, Tracker } from './tracker.js'
 
 /** Tag of a run on the server with the id of its run directory. */
 const ID_TAG = 'freetumor.id'
@@ -44,7 +44,7 @@ class MlflowTracker implements Tracker {
     this.#http = new HttpClient('mlflow', at, authorizationOf(env), variables)
   }
 
-  async open({ id, run }: RemoteRun, started: StartedEvent, signal: AbortSignal): Promise<OpenedRemote> {
+  async open({ id, run }: TrackedRun, started: StartedEvent, signal: AbortSignal): Promise<OpenedRemote> {
     const known = run ?? (await this.#find(id, signal))
     this.#tagged = ''
     this.#run = known ?? (await this.#create(id, started, signal))

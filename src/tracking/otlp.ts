@@ -3,7 +3,7 @@ import { oneLine } from '../plain-text.js'
 import type { StartedEvent } from '../training/events.js'
 import { HttpClient } from './http.js'
 import type { TrackedStep } from './steps.js'
-import type { OpenedRemote, RemoteRun, RunFacts, Tracker } from './tracker.js'
+import type { OpenedRemote, RunFacts, TrackedRun, Tracker } from './tracker.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -38,7 +38,7 @@ class OtlpTracker implements Tracker {
   }
 
   /** A receiver cannot be asked for the points that it has. */
-  async open({ id }: RemoteRun): Promise<OpenedRemote> {
+  async open({ id }: TrackedRun): Promise<OpenedRemote> {
     this.#id = id
     return { run: null, last: () => -1 }
   }

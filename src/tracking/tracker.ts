@@ -15,7 +15,7 @@ export interface RunFacts {
 }
 
 /** A run on a tracker. */
-export interface RemoteRun {
+export interface TrackedRun {
   /** Id of the run directory, the same after every resume. */
   readonly id: string
   /** Id that the tracker gave the run; null before the first contact, and for trackers that give none. */
@@ -38,7 +38,7 @@ export interface Tracker {
   /** Longest wait for the tracker at the end of a training. */
   readonly graceMs: number
   /** Find the run on the tracker, or create it; called before the first `send` and after a failure. */
-  open(remote: RemoteRun, started: StartedEvent, signal: AbortSignal): Promise<OpenedRemote>
+  open(remote: TrackedRun, started: StartedEvent, signal: AbortSignal): Promise<OpenedRemote>
   /** Resolve when the tracker has acknowledged all values. */
   send(steps: readonly TrackedStep[], started: StartedEvent, signal: AbortSignal): Promise<void>
   /** Record the end of the run. Null: its process was killed. */

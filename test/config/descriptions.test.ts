@@ -158,7 +158,7 @@ describe('explainKey', () => {
   it('lists the keys of a section', () => {
     const { keys: below } = explainKey('runtime.restarts')
     expect(below.map(({ key }) => key)).toEqual(['runtime.restarts.max', 'runtime.restarts.backoffSeconds'])
-    expect(explainKey('data.datasets').keys).toHaveLength(6)
+    expect(explainKey('data.datasets').keys).toHaveLength(7)
   })
 
   it.each([

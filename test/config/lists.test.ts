@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readNumbers, readPositions } from '../../src/config/lists.js'
+import { readHardNegatives, readNumbers, readPositions } from '../../src/config/lists.js'
 import { loadConfig } from '../../src/config/load.js'
 import { ConfigError } from '../../src/errors.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -60,5 +60,27 @@ describe('lists of a file', () => {
     expect(simulation.positions).toEqual([{ case: 'Hosts/a', mm: [1, 2, 3], organ: null }])
     file('places.ndjson', '{"voxel": [1, 2, 3]}\n')
     await expect(loadConfig(join(folder, 'run.yaml'))).rejects.toThrow(/simulation\.positions/)
+  })
+})
+
+describe('a list of false positives', () => {
+  it('is read from the lines of hard-negatives', async () => {
+    const text =
+      '{"case":"hosts/a","mm":[1,2.5,-3],"score":0.9,"volumeMl":0.2}\n\n{"case":"hosts/b","mm":[0,0,0]}\n'
+    expect(await readHardNegatives(written('n.jsonl', text))).toEqual([
+      { case: 'hosts/a', mm: [1, 2.5, -3], score: 0.9 },
+      { case: 'hosts/b', mm: [0, 0, 0], score: null },
+    ])
+  })
+
+  it.each([
+    '{"mm": [1, 2, 3]}',
+    '{"case": "a", "mm": [1, 2]}',
+    '{"case": "a", "mm": [1, 2, 3], "score": 2}',
+    'x',
+  ])('refuses the line %s by its number', async (line) => {
+    await expect(readHardNegatives(written('n.jsonl', line))).rejects.toThrow(
+      /n\.jsonl: line 1: no false positive/,
+    )
   })
 })

@@ -109,6 +109,7 @@ describe('configJsonSchema', () => {
       'runtime',
       'cluster',
       'report',
+      'tracking',
     ])
     expect(schema.required).toEqual(['job', 'data'])
     expect(JSON.stringify(schema).match(/"required"/g)).toHaveLength(1)

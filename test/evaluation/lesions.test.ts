@@ -40,7 +40,9 @@ describe('lesions', () => {
   test('fall into half-open bins of diameter and of radius', () => {
     const bins = summary.bins.map(({ by, from, to, numTrue }) => [by, from, to, numTrue])
     expect(bins).toEqual([
-      ['diameterMm', 0, 20, 3],
+      ['diameterMm', 0, 5, 0],
+      ['diameterMm', 5, 10, 1],
+      ['diameterMm', 10, 20, 2],
       ['diameterMm', 20, 50, 1],
       ['diameterMm', 50, null, 1],
       ['radiusMm', 0, 5, 1],
@@ -52,10 +54,16 @@ describe('lesions', () => {
   })
 
   test('have a sensitivity by their own size and a precision by the size of the predicted ones', () => {
-    const [small, middle, large] = summary.bins
-    expect(small).toMatchObject({ numDetected: 1, numPredicted: 1, numFalsePositive: 1 })
-    expect(small!.sensitivity?.mean).toBeCloseTo(1 / 3, 12)
-    expect(small!.f1?.mean).toBe(0)
+    const [tiny, early, small, middle, large] = summary.bins
+    expect(tiny).toMatchObject({ numTrue: 0, numPredicted: 0, sensitivity: null })
+    expect(early).toMatchObject({
+      numDetected: 0,
+      numPredicted: 1,
+      numFalsePositive: 1,
+      sensitivity: { mean: 0 },
+    })
+    expect(early!.f1?.mean).toBe(0)
+    expect(small).toMatchObject({ numDetected: 1, numPredicted: 0, sensitivity: { mean: 0.5 } })
     expect(middle!.precision?.mean).toBe(0.5)
     expect(large).toMatchObject({ sensitivity: { mean: 1 }, precision: { mean: 1 }, f1: { mean: 1 } })
   })

@@ -327,3 +327,99 @@ describe('a plan that cannot be executed is refused by key', () => {
     expect(failure).toThrow(message)
   })
 })
+
+describe('crops around false positives', () => {
+  const at = (x: number, y: number, z: number, score: number | null = null) => ({
+    voxel: [x, y, z] as Vec3,
+    score,
+  })
+  const listed = (...hardNegatives: NonNullable<OpenCase['hardNegatives']>): OpenCase => ({
+    ...open.get('coded')!,
+    hardNegatives,
+  })
+  const planFor = (share: number, changes: Partial<SamplingPlan> = {}) =>
+    planOf('coded', {
+      patchVoxels: [8, 8, 8],
+      positiveOdds: 1,
+      negativeOdds: 1,
+      hardNegatives: { list: [{ case: 'coded', mm: [0, 0, 0], score: null }], share },
+      ...changes,
+    })
+  /** The first voxel of a crop of the volume whose HU is its place. */
+  const startOf = ({ image }: PlannedCrop): Vec3 => {
+    const place = image[0]! + 170
+    return [Math.floor(place / 960), Math.floor(place / 30) % 32, place % 30]
+  }
+  const isNear = (crop: PlannedCrop, [x, y, z]: Vec3) =>
+    startOf(crop).every((start, axis) => Math.abs(start + 4 - [x, y, z][axis]!) <= 2)
+
+  test('make up the wanted share of negative crops, and lie at most a quarter of the patch away', () => {
+    const prepared = listed(at(24, 25, 22))
+    const plan = planFor(0.6, { positiveOdds: 0 })
+    const crops = Array.from({ length: 2000 }, (_, item) => planItem(plan, item, prepared)[0]!)
+    const near = crops.filter((crop) => isNear(crop, [24, 25, 22]))
+    // others reach the place by chance: 125 of 30,720 starts
+    expect(near.length / crops.length).toBeGreaterThan(0.56)
+    expect(near.length / crops.length).toBeLessThan(0.64)
+    expect(new Set(near.map((crop) => String(startOf(crop)))).size).toBe(125)
+  })
+
+  test('follow the scores; without scores all false positives are drawn equally often', () => {
+    const plan = planFor(1, { positiveOdds: 0 })
+    const counts = (...scores: readonly (number | null)[]) => {
+      const prepared = listed(at(6, 6, 6, scores[0]), at(24, 25, 22, scores[1]))
+      const crops = Array.from({ length: 1500 }, (_, item) => planItem(plan, item, prepared)[0]!)
+      return crops.filter((crop) => isNear(crop, [6, 6, 6])).length / crops.length
+    }
+    expect(counts(0.9, 0.3)).toBeGreaterThan(0.71)
+    expect(counts(0.9, 0.3)).toBeLessThan(0.79)
+    expect(Math.abs(counts(0.9, null) - 0.5)).toBeLessThan(0.04)
+  })
+
+  test('leave every other crop as it is without the list', () => {
+    const prepared = listed(at(24, 25, 22))
+    const [with_, without] = [planFor(0.5), planFor(0.5, { hardNegatives: null })]
+    let changed = 0
+    for (let item = 0; item < 300; item++) {
+      const crop = planItem(with_, item, prepared)[0]!
+      const plain = planItem(without, item, prepared)[0]!
+      if (isNear(crop, [24, 25, 22]) && !isNear(plain, [24, 25, 22])) changed++
+      else expect(crop).toEqual(plain)
+      // a case without an entry is not affected by the list
+      expect(planItem(with_, item, open.get('coded')!)[0]).toEqual(plain)
+    }
+    expect(changed).toBeGreaterThan(50)
+  })
+
+  test('are a pure function of seed, job and item', () => {
+    const prepared = listed(at(24, 25, 22), at(6, 6, 6))
+    const plan = planFor(1, { positiveOdds: 0 })
+    const backwards = [5, 4, 3].map((item) => planItem(plan, item, prepared)[0]!).reverse()
+    expect(backwards).toEqual([3, 4, 5].map((item) => planItem(plan, item, prepared)[0]!))
+    const other = planItem({ ...plan, seed: 8 }, 3, prepared)[0]!
+    expect(startOf(other)).not.toEqual(startOf(backwards[0]!))
+  })
+
+  test('get no synthetic tumor', () => {
+    const prepared = listed(at(12, 15, 16))
+    const tumors = { ...makePlan({}).tumors, draws: 1 }
+    const plan = (share: number) => planFor(share, { positiveOdds: 0, patchVoxels: [24, 24, 24], tumors })
+    const painted = (share: number) =>
+      Array.from({ length: 30 }, (_, item) => planItem(plan(share), item, prepared)[0]!).filter(
+        ({ tumors: planned }) => planned.length > 0,
+      ).length
+    expect(painted(0)).toBeGreaterThan(0)
+    expect(painted(1)).toBe(0)
+  })
+
+  test('are refused without a listed case of the training, and without negative crops', () => {
+    expect(() => checkPlan(planFor(0.5))).not.toThrow()
+    const list = [{ case: 'hosts/other', mm: [0, 0, 0] as Vec3, score: null }]
+    expect(() => checkPlan(planFor(0.5, { hardNegatives: { list, share: 1 } }))).toThrow(
+      /no case of the training is listed \(expected one such as coded, found hosts\/other\)/,
+    )
+    expect(() => checkPlan(planFor(0.5, { negativeOdds: 0 }))).toThrow(
+      /expected sampling\.negativeOdds above 0/,
+    )
+  })
+})

@@ -14,6 +14,7 @@ export function makePlan(changes: Partial<SamplingPlan>): SamplingPlan {
     positiveOdds: 1,
     negativeOdds: 1,
     tumorOdds: 0,
+    hardNegatives: null,
     organs: LABEL_SCHEMES.abdomen.organs.map((organ) => ({ ...organ, weight: 1 })),
     tumors: {
       draws: 0,

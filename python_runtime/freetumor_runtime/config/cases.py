@@ -49,6 +49,25 @@ class PredictMember:
 
 
 @dataclass(frozen=True)
+class RuleTermSpec:
+    feature: str
+    # of a term with the feature "label": the tumor id of the mask
+    label: int | None
+    weight: float
+
+
+@dataclass(frozen=True)
+class OperatingPointSpec:
+    """A lesion is kept if the intercept and its weighted features sum to at least the threshold."""
+
+    # ids of the mask that are tumors
+    tumorIds: tuple[int, ...]
+    terms: tuple[RuleTermSpec, ...]
+    intercept: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class PredictSpec:
     job: str
     directory: str
@@ -86,6 +105,8 @@ class PredictSpec:
     # outputs
     probabilities: tuple[int, ...]
     cases: tuple[PredictCase, ...]
+    # None: every lesion is kept
+    operatingPoint: OperatingPointSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +135,10 @@ class EvaluateSpec:
     # ids of the label files whose voxels count in no figure
     ignoredIds: tuple[int, ...]
     cases: tuple[EvaluateCase, ...]
+    # measure the features of predicted lesions that an operating point may use
+    lesionFeatures: bool = False
+    # removes predicted lesions first
+    operatingPoint: OperatingPointSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +152,8 @@ class PictureCase:
     organ: str | None
     # JSON file to write
     output: str
+    # probabilities for the operating point
+    scores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,3 +169,4 @@ class PictureSpec:
     # ids of the label files whose voxels count in no figure
     ignoredIds: tuple[int, ...]
     cases: tuple[PictureCase, ...]
+    operatingPoint: OperatingPointSpec | None = None

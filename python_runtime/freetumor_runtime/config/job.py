@@ -4,12 +4,14 @@ import json
 
 from freetumor_runtime.config.cases import EvaluateSpec, PictureSpec, PredictSpec, PrepareSpec
 from freetumor_runtime.config.parsing import parse
+from freetumor_runtime.config.realism import CompareTumorsSpec, RealismSpec
 from freetumor_runtime.config.serving import ServeSpec
 from freetumor_runtime.config.synthesis import SynthesizeSpec
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.errors import ConfigError
 
-JobSpec = ServeSpec | SynthesizeSpec | TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | PictureSpec
+PoolSpec = PrepareSpec | EvaluateSpec | PictureSpec | RealismSpec | CompareTumorsSpec
+JobSpec = ServeSpec | SynthesizeSpec | TrainingSpec | PredictSpec | PoolSpec
 
 # job -> its specification
 SPECS: dict[str, type] = {
@@ -22,6 +24,8 @@ SPECS: dict[str, type] = {
     "picture": PictureSpec,
     "synthesize": SynthesizeSpec,
     "serve": ServeSpec,
+    "realism": RealismSpec,
+    "compare-tumors": CompareTumorsSpec,
 }
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 
+from freetumor_runtime.config.cases import OperatingPointSpec
 from freetumor_runtime.data.grids import spacing_of
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.evaluation.lesions import find_lesions
+from freetumor_runtime.evaluation.lesions import lesion_features as of_lesions
 from freetumor_runtime.evaluation.mask_pair import IdMap, count_ids, load_pair
 from freetumor_runtime.evaluation.masks import Box, box_around, is_any
 
@@ -35,6 +37,8 @@ def measure_files(
     ignored_ids: Sequence[int] = (),
     organ_path: str | None = None,
     score_paths: Sequence[str] = (),
+    lesion_features: bool = False,
+    operating_point: OperatingPointSpec | None = None,
 ) -> dict[str, Any]:
     """Measure two files on one grid in physical space (mm); `load_pair` brings them together.
 
@@ -51,6 +55,7 @@ def measure_files(
         organ_path=organ_path,
         score_paths=score_paths,
         spacing_mm=spacing_mm,
+        operating_point=operating_point,
     )
     measures = measure_masks(
         pair.predicted_XYZ,
@@ -62,6 +67,7 @@ def measure_files(
         lesions=lesions,
         score_XYZ=pair.score_XYZ,
         ignored_XYZ=pair.ignored_XYZ,
+        lesion_features=lesion_features,
     )
     if len(measures["lesions"]) > _MAX_LESIONS:
         raise DataError(
@@ -74,6 +80,8 @@ def measure_files(
         "removedVoxels": pair.removed_voxels,
         "ignoredVoxels": 0 if pair.ignored_XYZ is None else int(np.count_nonzero(pair.ignored_XYZ)),
     }
+    if pair.removed_lesions is not None:
+        facts["removedLesions"] = pair.removed_lesions.removed
     return {**facts, **measures}
 
 
@@ -88,6 +96,7 @@ def measure_masks(
     lesions: bool,
     score_XYZ: np.ndarray | None = None,
     ignored_XYZ: np.ndarray | None = None,
+    lesion_features: bool = False,
 ) -> dict[str, Any]:
     """Measure two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions.
 
@@ -120,6 +129,11 @@ def measure_masks(
     inner = box_around(is_any(predicted_XYZ, tumor_labels), is_any(truth_XYZ, tumor_labels)) or _NOWHERE
     scores = None if score_XYZ is None else score_XYZ[box][inner]
     found = find_lesions(predicted_XYZ[inner], truth_XYZ[inner], _moved(affine, inner), tumor_labels, scores)
+    if lesion_features:
+        features = of_lesions(predicted_XYZ, affine, tumor_labels, None if score_XYZ is None else score_XYZ[box])
+        predicted = [lesion for lesion in found["lesions"] if lesion["kind"] == "predicted"]
+        for lesion, own in zip(predicted, features, strict=True):
+            lesion["features"] = own
     return measures | found
 
 

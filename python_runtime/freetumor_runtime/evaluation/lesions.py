@@ -7,9 +7,8 @@ import numpy as np
 from scipy import ndimage
 
 from freetumor_runtime.data.components import components
+from freetumor_runtime.evaluation.lesion_rule import TOUCHING, FoundLesions
 from freetumor_runtime.evaluation.masks import is_any
-
-_TOUCHING = np.ones((3, 3, 3), bool)
 
 
 def find_lesions(
@@ -26,7 +25,7 @@ def find_lesions(
     predicted, truth = (is_any(ids, tumor_labels) for ids in (predicted_XYZ, truth_XYZ))
     if not (predicted.any() or truth.any()):
         return {"lesions": [], "lesionOverlaps": []}
-    predicted_pieces, truth_pieces = (components(mask, _TOUCHING) for mask in (predicted, truth))
+    predicted_pieces, truth_pieces = (components(mask, TOUCHING) for mask in (predicted, truth))
     shared = (predicted_pieces > 0) & (truth_pieces > 0)
     pairs, voxels = np.unique(np.stack([truth_pieces[shared], predicted_pieces[shared]]), axis=1, return_counts=True)
     matched_true, matched_predicted = (set(numbers.tolist()) for numbers in pairs)
@@ -69,3 +68,17 @@ def _pieces(
             }
         )
     return found
+
+
+def lesion_features(
+    predicted_XYZ: np.ndarray,
+    affine: np.ndarray,
+    tumor_labels: Sequence[int],
+    score_XYZ: np.ndarray | None,
+) -> list[dict[str, Any]]:
+    """Return the features of predicted lesions that an operating point may use, in the order of `find_lesions`."""
+    found = FoundLesions(predicted_XYZ, tumor_labels)
+    if score_XYZ is not None:
+        found.add_all_scores(score_XYZ)
+    kept = ("meanProbability", "elongation", "compactness", "organContact")
+    return [{name: lesion.features[name] for name in kept} for lesion in found.features(predicted_XYZ, affine)]

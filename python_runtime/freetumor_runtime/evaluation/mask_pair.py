@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from freetumor_runtime.config.cases import OperatingPointSpec
 from freetumor_runtime.data.grids import align_label, resample_label, spacing_of
 from freetumor_runtime.data.label_ids import empty_organ_mask, refuse_wrong_values
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
+from freetumor_runtime.evaluation.lesion_rule import FoundLesions, RemovedLesions, without_lesions
 from freetumor_runtime.evaluation.masks import is_any
 
 # Source id -> measured id, as declared; None if the file has the measured ids.
@@ -30,6 +32,8 @@ class MaskPair:
     removed_voxels: int
     # Voxels without an annotation: bool, background on both sides; None where no id is ignored.
     ignored_XYZ: np.ndarray | None
+    # Lesions that the operating point removed; None without one.
+    removed_lesions: RemovedLesions | None = None
 
 
 def load_pair(
@@ -44,6 +48,7 @@ def load_pair(
     organ_path: str | None,
     score_paths: Sequence[str],
     spacing_mm: Sequence[float] | None,
+    operating_point: OperatingPointSpec | None = None,
 ) -> MaskPair:
     """Both on the label's grid, whatever the order and direction of their axes.
 
@@ -73,11 +78,19 @@ def load_pair(
             outside_XYZ &= ~ignored_XYZ
         removed_voxels = int(np.count_nonzero(outside_XYZ))
         predicted_XYZ = predicted_XYZ * ~outside_XYZ
+    removed_lesions = None
+    if operating_point is not None:
+        found = FoundLesions(predicted_XYZ, operating_point.tumorIds)
+        if score_XYZ is not None:
+            found.add_all_scores(score_XYZ)
+        predicted_XYZ, removed_lesions = without_lesions(predicted_XYZ, affine, found, operating_point)
     grid = "original"
     if spacing_mm is not None and np.allclose(spacing_of(affine), spacing_mm, rtol=1e-3, atol=0):
         grid = "prepared"
     elif spacing_mm is not None:
         grid = "resampled"
+        if operating_point is not None:
+            score_XYZ = None  # they have served
         if score_XYZ is not None:
             raise DataError(
                 f"{score_paths[0]}: lesion scores on a grid that is resampled are not supported",
@@ -89,7 +102,7 @@ def load_pair(
         truth_XYZ, affine = resample_label(truth_XYZ, affine, spacing_mm)
     if ignored_XYZ is not None:
         predicted_XYZ, truth_XYZ = predicted_XYZ * ~ignored_XYZ, truth_XYZ * ~ignored_XYZ
-    return MaskPair(predicted_XYZ, truth_XYZ, affine, grid, score_XYZ, removed_voxels, ignored_XYZ)
+    return MaskPair(predicted_XYZ, truth_XYZ, affine, grid, score_XYZ, removed_voxels, ignored_XYZ, removed_lesions)
 
 
 def load_label_map(path: str, id_map: IdMap) -> tuple[np.ndarray, np.ndarray]:

@@ -46,6 +46,8 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
         ignored_ids=spec.ignoredIds,
         organ_path=case.organ,
         score_paths=case.scores,
+        lesion_features=spec.lesionFeatures,
+        operating_point=spec.operatingPoint,
     )
 
 
@@ -74,11 +76,10 @@ def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
         labels=(),
         tumor_labels=spec.tumorLabels,
         organ_path=case.organ,
-        score_paths=(),
         spacing_mm=None,
     )
-    pair = load(case.prediction)
-    against_XYZ = None if case.against is None else load(case.against).predicted_XYZ
+    pair = load(case.prediction, score_paths=case.scores, operating_point=spec.operatingPoint)
+    against_XYZ = None if case.against is None else load(case.against, score_paths=()).predicted_XYZ
     image_XYZ = None
     if case.image is not None:
         scan_XYZ, affine = load_nifti(case.image)

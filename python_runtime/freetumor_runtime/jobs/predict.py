@@ -31,6 +31,7 @@ from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_o
 from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 from freetumor_runtime.errors import CheckpointError, DataError
+from freetumor_runtime.evaluation.lesion_rule import FoundLesions, needs_probabilities, without_lesions
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.inference.ensemble import Predictor, ensemble_planes, predictor_of, to_probabilities
 from freetumor_runtime.inference.glance import Glance, glance
@@ -49,6 +50,10 @@ from freetumor_runtime.training.ranks import Ranks
 
 # Time between two reports of the progress within a case.
 _REPORT_SECONDS = 2.0
+
+
+# A part of a mask, and the tumor probabilities of its voxels.
+ScoredPart = tuple[Sequence[slice], np.ndarray]
 
 
 class CaseSource(Protocol):
@@ -163,7 +168,8 @@ def predict_by_nnunet(
     refuse_overflow(spec, torch.from_numpy(found.logits.astype(np.float32)))
     mask = without_tumors_outside(spec, found.on_scan(winners_of(found.logits), 0), organ_IJK)
     segment = perf_counter()
-    files, voxels = write_mask(spec, case, mask, affine)
+    ids, lesions = at_operating_point(spec, mask, affine, lambda: nnunet_scores(spec, found))
+    files, voxels = write_mask(spec, case, ids, affine)
     if spec.probabilities:
         files |= write_nnunet_probabilities(spec, case, found, affine)
     end = perf_counter()
@@ -172,6 +178,7 @@ def predict_by_nnunet(
         "seconds": {"read": read - started, "segment": segment - read, "write": end - segment},
         "windows": {"all": found.windows, "computed": found.windows, "blank": 0, "leftOut": 0},
         "labelVoxels": voxels,
+        **lesions,
     }
 
 
@@ -188,11 +195,39 @@ def write_nnunet_probabilities(
     return files
 
 
+def nnunet_scores(spec: PredictSpec, found: NnUNetLogits) -> Iterator[ScoredPart]:
+    probabilities = to_probabilities(torch.from_numpy(found.logits.astype(np.float32)))
+    yield (slice(None),) * 3, found.on_scan(tumor_probability(spec, probabilities).numpy(), 0)
+
+
+def at_operating_point(
+    spec: PredictSpec, mask: np.ndarray, affine: np.ndarray, scores: Callable[[], Iterable[ScoredPart]]
+) -> tuple[np.ndarray, dict]:
+    """Return the ids of a mask of outputs without the lesions that the operating point removes, and their number."""
+    ids = np.asarray(spec.maskIds, np.uint8)[mask]
+    rule = spec.operatingPoint
+    if rule is None:
+        return ids, {}
+    found = FoundLesions(ids, rule.tumorIds)
+    if needs_probabilities(rule):
+        for place, values in scores():
+            found.add_scores(place, values)
+    ids, lesions = without_lesions(ids, affine, found, rule)
+    return ids, {"lesions": {"kept": lesions.kept, "removed": lesions.removed}}
+
+
+def tumor_probability(spec: PredictSpec, probabilities_CXYZ: Tensor) -> Tensor:
+    """Return the probability of all tumors of the mask together: tumors of several organs exclude each other."""
+    rule = spec.operatingPoint
+    assert rule is not None
+    outputs = [output for output in spec.tumorOutputs if spec.maskIds[output] in rule.tumorIds]
+    return probabilities_CXYZ[outputs].float().sum(0).clamp(max=1)
+
+
 def write_mask(
-    spec: PredictSpec, case: PredictCase, mask: np.ndarray, affine: np.ndarray
+    spec: PredictSpec, case: PredictCase, written: np.ndarray, affine: np.ndarray
 ) -> tuple[dict[str, str], list[int]]:
-    """Write a mask of outputs under its ids; return the file with its hash, and the voxels by id."""
-    written = np.asarray(spec.maskIds, np.uint8)[mask]
+    """Write a mask; return the file with its hash, and the voxels by id."""
     dtype = np.dtype(np.uint8) if spec.dataType == "uint8" else read_header(case.image).dtype.newbyteorder("=")
     name = f"{case.name}.nii.gz"
     files = {name: save_nifti(str(Path(spec.directory) / name), written, affine, dtype)}
@@ -209,7 +244,8 @@ def predict_case(
     """Write the mask of one scan, and its label and probabilities if requested.
 
     Returns `{files: {name: sha256}, seconds: {read, segment, write}, windows: {all, computed, blank, leftOut},
-    labelVoxels}`; names are relative to the output folder, voxels are by id of the mask.
+    labelVoxels}`; names are relative to the output folder, voxels are by id of the mask. With an operating point,
+    `lesions: {kept, removed}` too.
     """
     started = perf_counter()
     scan = OpenScan.open(spec, case)
@@ -219,7 +255,8 @@ def predict_case(
     probabilities = KeptProbabilities(spec, image_XYZ.shape, of_logits=len(members) == 1)
     mask, affine = mask_of(spec, scan, probabilities.kept_of(checked(spec, walk.planes)))
     segment = perf_counter()
-    files, voxels = write_mask(spec, case, mask, affine)
+    ids, lesions = at_operating_point(spec, mask, affine, lambda: scores_on_mask(spec, scan, probabilities.tumor_XYZ))
+    files, voxels = write_mask(spec, case, ids, affine)
     if case.label is not None:
         files |= write_label(spec, scan, case)
     files |= write_probabilities(spec, scan, case, probabilities.values_PXYZ)
@@ -234,6 +271,7 @@ def predict_case(
             "leftOut": walk.counts.left_out,
         },
         "labelVoxels": voxels,
+        **lesions,
     }
 
 
@@ -251,18 +289,25 @@ def refuse_overflow(spec: PredictSpec, values_CXYZ: Tensor) -> None:
 
 
 class KeptProbabilities:
-    """Keeps the requested probabilities of planes on their way to the mask: `values_PXYZ`, float32."""
+    """Keeps probabilities of planes on their way to the mask, float32: the requested ones, `values_PXYZ`, and the sum
+    of the tumors that an operating point needs, `tumor_XYZ` (one volume, whatever the number of tumor outputs).
+    """
 
     def __init__(self, spec: PredictSpec, shape: Sequence[int], *, of_logits: bool) -> None:
-        self._outputs, self._of_logits = list(spec.probabilities), of_logits
+        self._spec, self._outputs, self._of_logits = spec, list(spec.probabilities), of_logits
+        self._of_tumors = needs_probabilities(spec.operatingPoint)
         self.values_PXYZ = torch.empty((len(self._outputs), *shape))
+        self.tumor_XYZ = torch.empty(tuple(shape) if self._of_tumors else (0, 0, 0))
 
     def kept_of(self, planes: Iterable[Planes]) -> Iterator[Planes]:
         for first, values_CXYZ in planes:
-            if self._outputs:
+            if self._outputs or self._of_tumors:
                 own = slice(first, first + values_CXYZ.shape[1])
                 probabilities_CXYZ = values_CXYZ.softmax(0) if self._of_logits else values_CXYZ
-                self.values_PXYZ[:, own] = probabilities_CXYZ[self._outputs].cpu()
+                if self._outputs:
+                    self.values_PXYZ[:, own] = probabilities_CXYZ[self._outputs].cpu()
+                if self._of_tumors:
+                    self.tumor_XYZ[own] = tumor_probability(self._spec, probabilities_CXYZ).cpu()
             yield first, values_CXYZ
 
 
@@ -368,7 +413,7 @@ def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
     With an organ mask, only tumors inside it remain if no other output has an id in the mask.
     """
     others = [one for output, one in enumerate(spec.maskIds) if output not in spec.tumorOutputs]
-    if scan.organ_IJK is None or any(others) or spec.probabilities:
+    if scan.organ_IJK is None or any(others) or spec.probabilities or needs_probabilities(spec.operatingPoint):
         return None
     if spec.grid == "prepared":
         return torch.from_numpy(organ_on_prepared(spec, scan))
@@ -423,6 +468,15 @@ def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[st
     cropped = on_prepared_grid(spec, aligned, grids)
     name = f"labels/{case.name}.nii.gz"
     return {name: save_nifti(str(Path(spec.directory) / name), cropped, grids.prepared_affine, aligned.dtype)}
+
+
+def scores_on_mask(spec: PredictSpec, scan: OpenScan, tumor_XYZ: Tensor) -> Iterator[ScoredPart]:
+    """Yield tumor probabilities on the grid of the mask, some planes at a time; outside the crop they are 0."""
+    if spec.grid == "prepared":
+        yield (slice(None),) * 3, tumor_XYZ.numpy()
+        return
+    for place, values_CIJK, outside in linear_on_scan([(0, tumor_XYZ[None])], scan.route):
+        yield place, np.where(outside, np.float32(0), values_CIJK[0].numpy())
 
 
 def write_probabilities(

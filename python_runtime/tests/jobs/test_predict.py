@@ -22,10 +22,18 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
+from freetumor_runtime.config.cases import (
+    OperatingPointSpec,
+    PredictCase,
+    PredictMember,
+    PredictSpec,
+    RuleTermSpec,
+)
 from freetumor_runtime.config.common import SlidingWindowsSpec
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.prepared_case import resample_and_crop
+from freetumor_runtime.evaluation.lesion_rule import FoundLesions, rule_value
+from freetumor_runtime.evaluation.mask_pair import load_pair
 from freetumor_runtime.jobs.predict import predict
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.training.ranks import Ranks
@@ -320,3 +328,45 @@ def test_coarse_windows_that_find_nothing_leave_all_others_out(folder, tmp_path)
     windows = source.results["scan"]["windows"]
     assert windows["leftOut"] == windows["all"] > windows["computed"] > 0
     assert source.results["scan"]["labelVoxels"] == [44 * 60 * 30]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"grid": "prepared"}, {"resampling": "linear"}, {"maskIds": (0, 0, 2)}, {"members": 2}],
+    ids=lambda changes: " ".join(f"{key} {value}" for key, value in changes.items()) or "default",
+)
+def test_an_operating_point_removes_the_lesions_that_the_evaluation_removes(folder, tmp_path, changes):
+    # the two pieces of the organ separate the tumors, which are one in the noise of the scan
+    changes = {**changes, "cases": with_organ(folder)}
+    if "members" in changes:
+        changes["members"] = tuple(PredictMember(str(folder / f"{seed}.pt"), None, None) for seed in (0, 1))
+    terms = (RuleTermSpec("probability", None, 1.0), RuleTermSpec("meanProbabilityLogit", None, 0.1))
+    plain, before, _ = run(spec_of(folder, tmp_path, probabilities=(2,), **changes))
+    mask_path = tmp_path / "before.nii.gz"
+    (tmp_path / "scan.nii.gz").rename(mask_path)
+    found = FoundLesions(before, (2,))
+    found.add_all_scores(load_nifti(str(tmp_path / "probabilities/scan_2.nii.gz"))[0])
+    point = OperatingPointSpec((2,), terms, 0.0, 0.0)
+    values = sorted(rule_value(point, lesion) for lesion in found.features(before, AFFINE))
+    assert len(values) > 1
+    middle = len(values) // 2
+    point = replace(point, threshold=(values[middle - 1] + values[middle]) / 2)
+    pair = load_pair(
+        str(mask_path),
+        str(mask_path),
+        prediction_map=None,
+        label_map=None,
+        ignored_ids=(),
+        labels=(1, 2),
+        tumor_labels=(2,),
+        organ_path=None,
+        score_paths=(str(tmp_path / "probabilities/scan_2.nii.gz"),),
+        spacing_mm=None,
+        operating_point=point,
+    )
+    result, mask, _ = run(spec_of(folder, tmp_path, operatingPoint=point, **changes))
+    assert np.array_equal(mask, pair.predicted_XYZ)
+    assert pair.removed_lesions is not None and pair.removed_lesions.removed == result["lesions"]["removed"]
+    assert result["lesions"] == {"kept": len(values) - middle, "removed": middle} and "lesions" not in plain
+    assert (before == 2).sum() > (mask == 2).sum() > 0
+    assert result["labelVoxels"] == np.bincount(mask.ravel(), minlength=3).tolist()

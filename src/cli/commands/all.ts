@@ -155,8 +155,18 @@ export const COMMANDS: readonly ListedCommand[] = [
   },
   {
     usage: 'calibrate [options]',
-    description: 'Measure a baseline on held-out real tumors, for quality.policy calibrated',
+    description: 'Measure a segmentor on held-out tumors: for quality control, or an operating point',
     load: async () => (await import('./calibrate.js')).addCalibrateCommand,
+  },
+  {
+    usage: 'hard-negatives [options]',
+    description: 'List false positives in masks of healthy scans, for sampling.hardNegatives',
+    load: async () => (await import('./hard-negatives.js')).addHardNegativesCommand,
+  },
+  {
+    usage: 'realism [options] <synthetic> <real>',
+    description: 'Compare synthetic with real tumors, and search for copies; exit 3 if a limit is exceeded',
+    load: async () => (await import('./realism.js')).addRealismCommand,
   },
   {
     usage: 'merge [options] <path>',

@@ -36,6 +36,7 @@ interface Options {
   readonly organMasks?: string
   readonly scores?: string
   readonly againstScores?: string
+  readonly operatingPoint?: string
   readonly images?: string
   readonly patients?: string
   readonly pictures: number
@@ -92,6 +93,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
     .option('--organ-masks <dir>', 'Remove predicted tumors outside these organ masks')
     .option('--scores <dir>', 'Score lesions by these tumor probabilities (default: by volume)')
     .option('--against-scores <dir>', 'Score lesions of --against by these tumor probabilities')
+    .option('--operating-point <file>', 'Remove lesions below this operating point first; not from --against')
     .option('--images <dir>', 'Read scans from this folder for the pictures of the report')
     .option(
       '--patients <file>',

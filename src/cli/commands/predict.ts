@@ -15,7 +15,7 @@ import { EXIT, UsageError } from '../../errors.js'
 import { type DicomPrediction, predictDicom } from '../../pipeline/flows/dicom-chain.js'
 import { type PredictionWithSegs, predictWithSegs } from '../../pipeline/flows/dicom-seg.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
-import type { PredictOptions, PredictProgress } from '../../pipeline/predict/run.js'
+import type { PredictionCase, PredictOptions, PredictProgress } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
 import { dicomReader } from '../../runtime/dicom.js'
 import { segWriter } from '../../runtime/dicom-seg.js'
@@ -66,6 +66,7 @@ interface Options {
   readonly organIds?: string
   readonly labels?: string
   readonly probabilities?: readonly (number | string)[] | true
+  readonly operatingPoint?: string
   readonly overwrite?: boolean
   readonly device?: 'auto' | 'cpu' | 'cuda'
   readonly workers?: number
@@ -205,6 +206,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
     )
     .option('--dicom-seg [dir]', 'Write DICOM SEG for the CT series in this folder, or of --dicom')
     .option('--dicom-seg-labels <pairs>', 'Name the ids of the masks for --dicom-seg: 1:liver,2:liver-tumor')
+    .option('--operating-point <file>', 'Remove lesions below the operating point that `calibrate` wrote')
     .option('--overwrite', 'Overwrite existing masks')
     .addOption(choice('--device <device>', 'Set the device (default: auto)', ['auto', 'cpu', 'cuda']))
     .option(
@@ -250,12 +252,24 @@ export const addPredictCommand: AddCommand = (program, io) => {
       if (options.output !== 'ndjson')
         printResult(io, 'predict', options.output, prediction, () => [
           summary,
+          ...removedText(prediction.cases),
           ...segText(prediction.segmentations),
         ])
       const failures =
         failed.length + prediction.leftOut.length + (prediction.segmentations?.failed.length ?? 0)
       if (failures > 0 || prediction.conversion?.complete === false) io.exitWith(EXIT.data)
     })
+}
+
+/** Return how many lesions an operating point removed; nothing without one. */
+function removedText(cases: readonly PredictionCase[]): string[] {
+  const counts = cases.flatMap(({ lesions }) => lesions ?? [])
+  if (counts.length === 0) return []
+  const sum = (of: 'kept' | 'removed'): number => counts.reduce((total, one) => total + one[of], 0)
+  const free = counts.filter(({ kept }) => kept === 0).length
+  return [
+    `operating point: ${counted(sum('kept'), 'lesion')} kept, ${sum('removed')} removed, ${free} of ${counted(counts.length, 'scan')} lesion-free`,
+  ]
 }
 
 /** @throws UsageError unless exactly one of the inputs is named */
@@ -316,6 +330,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     checkpoint: checkpoint.map((path) => resolve(io.cwd, path)),
     ...(plugin === undefined ? {} : { plugin: pluginOfWords(plugin, pluginPython, io.cwd) }),
     ...(flags.labels === undefined ? {} : { labels: resolve(io.cwd, flags.labels) }),
+    ...(flags.operatingPoint === undefined ? {} : { operatingPoint: resolve(io.cwd, flags.operatingPoint) }),
     ...(flags.organMasks === undefined ? {} : { organMasks: resolve(io.cwd, flags.organMasks) }),
     profile,
     patchMerging: merging,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { key } from '../key.js'
 import { OURS, published } from '../sources.js'
-import { count, type DeepReadonly, natural, probability, vec3 } from '../types.js'
+import { count, type DeepReadonly, natural, nonEmptyText, probability, vec3 } from '../types.js'
 
 const PATCH_VOXELS = { abdomen: [96, 96, 96], chest: [192, 192, 32] } as const
 
@@ -48,6 +48,29 @@ const augmentation = z.strictObject({
   ),
 })
 
+const hardNegatives = z.strictObject({
+  case: key(
+    nonEmptyText,
+    'Id of the case, `dataset/stem`.',
+    'Entries of cases without a role are not used.',
+    {
+      source: OURS,
+    },
+  ),
+  mm: key(
+    vec3(z.number()),
+    'Position of the false positive in RAS coordinates of the scan.',
+    'Negative crops are drawn around it.',
+    { unit: 'mm', source: OURS },
+  ),
+  score: key(
+    probability.nullable().default(null),
+    'Highest tumor probability of the false positive; null if unknown.',
+    'Higher scores are drawn more often; without scores all are drawn equally often.',
+    { unit: '0 to 1', source: OURS },
+  ),
+})
+
 export const samplingSection = z.strictObject({
   patchVoxels: key(
     vec3(z.int().min(16).max(512)),
@@ -86,6 +109,18 @@ export const samplingSection = z.strictObject({
     'Fraction of the positive centres that lie on a tumor voxel, in cases with a tumor.',
     'Higher values show tumors more often; 0 is the published choice.',
     { unit: '0 to 1', default: 0, source: OURS },
+  ),
+  hardNegatives: key(
+    z.array(hardNegatives).min(1).nullable(),
+    'False positives of a segmentor, or the name of a file of `freetumor hard-negatives`; null draws no crop around them.',
+    'Cases in the list show their false positives more often, as negative crops without a synthetic tumor.',
+    { default: null, path: 'list', source: OURS },
+  ),
+  hardNegativeShare: key(
+    probability,
+    'Fraction of the negative centres that are drawn around listed false positives, in cases that have any.',
+    'Higher values show false positives more often, and other background less often.',
+    { unit: '0 to 1', default: 0.5, source: OURS },
   ),
   itemsPerStep: key(
     count,

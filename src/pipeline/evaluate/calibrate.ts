@@ -43,7 +43,7 @@ export async function calibrateMasks(
   context: StageContext,
 ): Promise<WrittenCalibration> {
   const { region = 'abdomen' } = options
-  const measured = await measure(options, context)
+  const measured = await measureCases(options, context)
   const realTumors = measured.flatMap((one) => tumorsOf(one, region))
   if (realTumors.length === 0)
     throw new UsageError(`${options.labels}: no real tumor (found ${counted(measured.length, 'case')})`, {
@@ -61,12 +61,24 @@ export async function calibrateMasks(
   return { ...calibration, file }
 }
 
-async function measure(
-  { predictions, labels, region, predictionMap, labelMap, workers }: Omit<CalibrateOptions, 'out'>,
+/** Further settings of the measures of an operating point. */
+interface FeatureOptions {
+  readonly scores?: string | undefined
+  readonly lesionFeatures?: boolean | undefined
+}
+
+/**
+ * Measure masks against labels.
+ * @throws DataError for a case that cannot be measured
+ */
+export async function measureCases(
+  options: Omit<CalibrateOptions, 'out'> & FeatureOptions,
   context: StageContext,
 ): Promise<readonly CaseMeasures[]> {
+  const { predictions, labels, region, predictionMap, labelMap, workers, scores, lesionFeatures } = options
+  const maps = { predictionMap, labelMap }
   const { cases, failed } = await evaluateMasks(
-    { predictions, labels, profile: 'lesion', region, predictionMap, labelMap, workers, pictures: 0 },
+    { predictions, labels, profile: 'lesion', region, ...maps, workers, pictures: 0, scores, lesionFeatures },
     context,
   )
   const first = failed[0]
@@ -91,21 +103,28 @@ function tumorsOf(
     })
 }
 
-/** Measure the false positives of masks of healthy scans: each is compared with itself without its tumors. */
+/** Measure masks of healthy scans: each is compared with itself without its tumors. */
+export async function measureHealthy(
+  healthy: string,
+  options: CalibrateOptions & FeatureOptions,
+  context: StageContext,
+): Promise<readonly CaseMeasures[]> {
+  const { region = 'abdomen', predictionMap } = options
+  const { organs, names } = LABEL_SCHEMES[region]
+  const organOf = (id: number): number => organs.find(({ tumorLabel }) => tumorLabel === id)?.label ?? id
+  const ids = Object.entries(predictionMap ?? Object.fromEntries(names.map((_, id) => [String(id), id])))
+  const labelMap = Object.fromEntries(ids.map(([id, target]) => [id, organOf(target)]))
+  return await measureCases({ ...options, predictions: healthy, labels: healthy, labelMap }, context)
+}
+
+/** Count the false positives of masks of healthy scans. */
 async function healthyOf(
   healthy: string,
   options: CalibrateOptions,
   context: StageContext,
 ): Promise<NonNullable<Calibration['healthy']>> {
-  const { region = 'abdomen', predictionMap, workers } = options
-  const { organs, names } = LABEL_SCHEMES[region]
-  const organOf = (id: number): number => organs.find(({ tumorLabel }) => tumorLabel === id)?.label ?? id
-  const ids = Object.entries(predictionMap ?? Object.fromEntries(names.map((_, id) => [String(id), id])))
-  const labelMap = Object.fromEntries(ids.map(([id, target]) => [id, organOf(target)]))
-  const cases = await measure(
-    { predictions: healthy, labels: healthy, region, predictionMap, labelMap, workers },
-    context,
-  )
+  const { organs } = LABEL_SCHEMES[options.region ?? 'abdomen']
+  const cases = await measureHealthy(healthy, options, context)
   const silent = cases.filter((one) => falsePositives(one).length === 0).length
   const mean = (of: (one: CaseMeasures) => number): number =>
     cases.reduce((sum, one) => sum + of(one), 0) / cases.length

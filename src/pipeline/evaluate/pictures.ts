@@ -5,12 +5,21 @@ import type { CaseMeasures } from '../../evaluation/measures.js'
 import { worstFirst } from '../../evaluation/worst.js'
 import { makeFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
+import type { OperatingPointSpec } from '../ports/cases.js'
 import { pictureName } from '../report/evaluation.js'
 import type { MaskFiles } from './mask-files.js'
 import type { PictureOptions } from './settings.js'
 import { pictureSpec } from './spec.js'
 
 const PICTURED = 6
+
+/** Rules that change masks before they are drawn. */
+export interface PictureRules {
+  readonly ignoredIds: readonly number[]
+  /** Probability files of each case, for the operating point. */
+  readonly scored: ReadonlyMap<string, readonly string[]>
+  readonly operatingPoint: OperatingPointSpec | null
+}
 
 /**
  * Write three planes and a whole slice of the worst cases to `pictures/`, with the masks of `others` if there are any.
@@ -22,7 +31,7 @@ export async function drawWorstCases(
   others: readonly MaskFiles[],
   scans: ReadonlyMap<string, string>,
   options: PictureOptions,
-  ignoredIds: readonly number[],
+  { ignoredIds, scored, operatingPoint }: PictureRules,
   context: StageContext,
 ): Promise<void> {
   const worst = worstFirst(cases).slice(0, options.pictures ?? PICTURED)
@@ -43,7 +52,9 @@ export async function drawWorstCases(
       image: scans.get(one.caseId) ?? null,
       organ: organs.get(one.caseId) ?? null,
       output: join(folder, pictureName(at)),
+      scores: scored.get(one.caseId) ?? [],
     })),
+    operatingPoint,
   )
   const { signal, logDirectory } = context
   try {

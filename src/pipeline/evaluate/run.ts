@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
@@ -7,6 +8,7 @@ import { DataError, UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
 import { type CaseMeasures, parseCaseMeasures } from '../../evaluation/measures.js'
+import { needsProbabilities } from '../../evaluation/operating-point.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
@@ -14,6 +16,15 @@ import { counted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
+import {
+  compareWithFit,
+  type OpenedOperatingPoint,
+  operatingPointSpec,
+  readOperatingPoint,
+  refuseAppliedPoint,
+  settingsOfMasks,
+} from '../operating-point.js'
+import type { OperatingPointSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
 import { byCase, lockUnsharded, refuseOtherCases, type WholeShards, workOnShard } from '../shards.js'
@@ -103,7 +114,11 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   })
 }
 
-function filesRead({ masks, others }: EvaluationInputs, { patients }: EvaluateOptions): string[] {
+function filesRead(
+  { masks, others }: EvaluationInputs,
+  { patients, operatingPoint }: EvaluateOptions,
+): string[] {
+  const rules = operatingPoint === undefined ? [] : [operatingPoint]
   const files = [masks, ...(others === null ? [] : [others])].flatMap(({ pairs, organs, scored }) =>
     pairs.flatMap(({ id, prediction, label }) => [
       ...[prediction, label],
@@ -111,7 +126,11 @@ function filesRead({ masks, others }: EvaluationInputs, { patients }: EvaluateOp
       ...(scored.get(id) ?? []),
     ]),
   )
-  return [...new Set([...files, ...(patients === undefined ? [] : [patients])].map((file) => resolve(file)))]
+  return [
+    ...new Set(
+      [...files, ...(patients === undefined ? [] : [patients]), ...rules].map((file) => resolve(file)),
+    ),
+  ]
 }
 
 /**
@@ -138,9 +157,10 @@ export async function mergeEvaluation(
   })
   const inOrder = (pairs: readonly MaskFiles[]): readonly MaskFiles[] => byCase(shards, pairs, ({ id }) => id)
   const pairs = inOrder(parts.flatMap((part) => part.pairs))
+  const scored = parts.flatMap((part) => part.scored)
   const otherPairs = inOrder(parts.flatMap((part) => part.otherPairs))
   const seconds = parts.flatMap(({ second }) => second ?? [])
-  const merged = { ...parts[0]!, pairs, otherPairs, first: all(parts.map(({ first }) => first)) }
+  const merged = { ...parts[0]!, pairs, scored, otherPairs, first: all(parts.map(({ first }) => first)) }
   const options = shards.plan.settings
   const second = seconds.length === 0 ? null : all(seconds)
   const result = await concludeEvaluation(options, { ...merged, second }, context)
@@ -154,6 +174,8 @@ interface EvaluationInputs {
   readonly others: (PairedMasks & CaseFacts) | null
   readonly ignored: IgnoredIds
   readonly leftOut: readonly LeftOut[]
+  /** Null keeps all lesions; it belongs to `masks`. */
+  readonly point: { readonly sha256: string; readonly rule: OperatingPointSpec } | null
 }
 
 /** Further files of the cases of one folder of masks. */
@@ -176,6 +198,7 @@ async function inputsOf(options: EvaluateOptions, context: StageContext): Promis
     })
   const { region, partial } = options
   const pairing = { region, partial }
+  const point = await pointOf(options, context)
   const masks = await pairMasks(options.predictions, options.labels, pairing)
   const others =
     options.against === undefined ? null : await pairMasks(options.against, options.labels, pairing)
@@ -187,11 +210,38 @@ async function inputsOf(options: EvaluateOptions, context: StageContext): Promis
     masks.pairs.map(({ label }) => label),
   )
   return {
-    masks: { ...masks, ...(await factsOf(masks, options.scores, options)) },
+    masks: { ...masks, ...(await factsOf(masks, scoresFolder(options, point), options)) },
     others: others && { ...others, ...(await factsOf(others, options.againstScores, options)) },
     ignored,
     leftOut,
+    point: point && { sha256: point.sha256, rule: operatingPointSpec(point, measuredIds(options).tumorIds) },
   }
+}
+
+/** Read the operating point of an evaluation, and compare it with the masks. */
+async function pointOf(
+  { operatingPoint, predictions }: EvaluateOptions,
+  context: StageContext,
+): Promise<OpenedOperatingPoint | null> {
+  if (operatingPoint === undefined) return null
+  const point = await readOperatingPoint(operatingPoint)
+  const settings = await settingsOfMasks(predictions)
+  refuseAppliedPoint(predictions, settings)
+  compareWithFit(point, settings, predictions, (text) => context.note(text, 'warning'))
+  return point
+}
+
+/** Return the folder of probabilities; an operating point that needs them takes those of the prediction. */
+function scoresFolder(
+  { scores, predictions }: EvaluateOptions,
+  point: OpenedOperatingPoint | null,
+): string | undefined {
+  if (scores !== undefined || point === null || !needsProbabilities(point.point.rule)) return scores
+  const folder = join(predictions, 'probabilities')
+  if (existsSync(folder)) return folder
+  throw new UsageError(`${point.file}: needs probabilities (expected --scores or ${folder})`, {
+    hint: 'predict with --probabilities, or pass --scores DIR',
+  })
 }
 
 async function factsOf(
@@ -221,8 +271,10 @@ interface RawMeasures {
 }
 
 /** The measures of both folders of masks: the results of a shard for the merge. */
-interface MeasuredPart extends Pick<EvaluationInputs, 'ignored' | 'leftOut'> {
+interface MeasuredPart extends Pick<EvaluationInputs, 'ignored' | 'leftOut' | 'point'> {
   readonly pairs: readonly MaskFiles[]
+  /** Probability files of each case. */
+  readonly scored: readonly (readonly [string, readonly string[]])[]
   /** Those of `against`; empty without it. */
   readonly otherPairs: readonly MaskFiles[]
   readonly first: RawMeasures
@@ -232,23 +284,25 @@ interface MeasuredPart extends Pick<EvaluationInputs, 'ignored' | 'leftOut'> {
 
 async function measureBoth(
   options: EvaluateOptions,
-  { masks, others, ignored, leftOut }: EvaluationInputs,
+  { masks, others, ignored, leftOut, point }: EvaluationInputs,
   context: StageContext,
 ): Promise<MeasuredPart> {
-  const first = await measure(masks, options, ignored, context)
-  const second = others && (await measure(others, options, ignored, context))
-  return { pairs: masks.pairs, otherPairs: others?.pairs ?? [], ignored, leftOut, first, second }
+  const first = await measure(masks, options, { ignored, point }, context)
+  const second = others && (await measure(others, options, { ignored, point: null }, context))
+  const ofMasks = { pairs: masks.pairs, scored: [...masks.scored] }
+  return { ...ofMasks, otherPairs: others?.pairs ?? [], ignored, leftOut, point, first, second }
 }
 
 async function measure(
   { pairs, organs, scored, patients, warnings }: PairedMasks & CaseFacts,
   options: EvaluateOptions,
-  ignored: IgnoredIds,
+  { ignored, point }: Pick<EvaluationInputs, 'ignored' | 'point'>,
   context: StageContext,
 ): Promise<RawMeasures> {
   const profile = evaluateProfile(options)
   const ids = measuredIds(options)
-  const spec = evaluateSpec(options, { profile, ignoredIds: ignored.ids, ids, pairs, organs, scored })
+  const facts = { ids, pairs, organs, scored, operatingPoint: point?.rule ?? null }
+  const spec = evaluateSpec(options, { profile, ignoredIds: ignored.ids, ...facts })
   const cases: CaseMeasures[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   const { signal, logDirectory } = context
@@ -262,13 +316,13 @@ async function measure(
 /** Compute the figures of measured cases, compare both folders, and write all to `out`. */
 async function concludeEvaluation(
   options: EvaluateOptions,
-  { pairs, otherPairs, ignored, leftOut, ...measured }: MeasuredPart,
+  { pairs, otherPairs, ignored, leftOut, scored, point, ...measured }: MeasuredPart,
   context: StageContext,
 ): Promise<Evaluation> {
   const profile = evaluateProfile(options)
-  const rules = { profile, ignored }
-  const first = summarize(measured.first, options, rules, context)
-  const second = measured.second && summarize(measured.second, options, rules, context)
+  const first = summarize(measured.first, options, { profile, ignored, point }, context)
+  const second =
+    measured.second && summarize(measured.second, options, { profile, ignored, point: null }, context)
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
     context.note(
       'AUC and FROC of the two are not comparable: one scores lesions by probability, the other by volume (pass --scores and --against-scores together)',
@@ -293,7 +347,8 @@ async function concludeEvaluation(
     const compared = new Set(second?.cases.map(({ caseId }) => caseId))
     const otherMasks = otherPairs.filter(({ id }) => compared.has(id))
     const pictured = { ...options, ...ids, out }
-    await drawWorstCases(first.cases, pairs, otherMasks, scans, pictured, ignored.ids, context)
+    const rules = { ignoredIds: ignored.ids, scored: new Map(scored), operatingPoint: point?.rule ?? null }
+    await drawWorstCases(first.cases, pairs, otherMasks, scans, pictured, rules, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -310,7 +365,7 @@ async function concludeEvaluation(
 function summarize(
   measured: RawMeasures,
   options: EvaluateOptions,
-  { profile, ignored }: { readonly profile: Profile; readonly ignored: IgnoredIds },
+  { profile, ignored, point }: { readonly profile: Profile } & Pick<EvaluationInputs, 'ignored' | 'point'>,
   context: StageContext,
 ): Measured {
   const { fitting, refused } = splitByConvention(byCaseId(measured.cases), options)
@@ -325,7 +380,9 @@ function summarize(
   const seed = options.seed ?? 0
   const labelNames = namesOfIds(options)
   const figures = aggregate(fitting, profile, { seed, failedCases, warnings })
-  return { summary: { ...figures, ...(labelNames && { labelNames }) }, cases: fitting, failed }
+  const removedLesions = fitting.reduce((sum, one) => sum + (one.removedLesions ?? 0), 0)
+  const rule = point && { operatingPoint: { sha256: point.sha256, removedLesions } }
+  return { summary: { ...figures, ...(labelNames && { labelNames }), ...rule }, cases: fitting, failed }
 }
 
 function compareBoth(

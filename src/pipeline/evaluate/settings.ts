@@ -38,6 +38,13 @@ export interface EvaluateOptions {
   readonly scores?: string | undefined
   /** The same for the masks of `against`. */
   readonly againstScores?: string | undefined
+  /**
+   * File of `freetumor calibrate --rate`: predicted lesions below its threshold are removed before anything is measured.
+   * Not from the masks of `against`. Probabilities: `scores`, or `probabilities/` in the folder of masks.
+   */
+  readonly operatingPoint?: string | undefined
+  /** Measure the features of predicted lesions for `fitOperatingPoint`. Default: false. */
+  readonly lesionFeatures?: boolean | undefined
   /** Folder of scans, for the pictures of the report. */
   readonly images?: string | undefined
   /** Manifest, or lines `case,patient`. Default: every case is a patient of its own. */
@@ -114,6 +121,8 @@ export function decidingOptions(options: EvaluateOptions) {
     organs: path(options.organs),
     scores: path(options.scores),
     againstScores: path(options.againstScores),
+    operatingPoint: path(options.operatingPoint),
+    lesionFeatures: options.lesionFeatures,
     images: path(options.images),
     patients: path(options.patients),
     ...{ profile, partial, region, labelIds, tumorIds, predictionMap, labelMap },

@@ -1,7 +1,7 @@
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import { usableProcessors } from '../../usable-processors.js'
-import type { EvaluateSpec, PictureSpec } from '../ports/cases.js'
+import type { EvaluateSpec, OperatingPointSpec, PictureSpec } from '../ports/cases.js'
 import { withoutIgnored } from './ignored-ids.js'
 import type { MaskFiles } from './mask-files.js'
 import type { EvaluateOptions, PictureOptions } from './settings.js'
@@ -16,12 +16,13 @@ interface SpecParts {
   readonly organs: ReadonlyMap<string, string>
   /** Files with the tumor probabilities of each case. */
   readonly scored: ReadonlyMap<string, readonly string[]>
+  readonly operatingPoint: OperatingPointSpec | null
 }
 
 /** Return the complete settings of an evaluation, as Python receives them. */
 export function evaluateSpec(
   options: EvaluateOptions,
-  { profile, ignoredIds, ids, pairs, organs, scored }: SpecParts,
+  { profile, ignoredIds, ids, pairs, organs, scored, operatingPoint }: SpecParts,
 ): EvaluateSpec {
   return {
     job: 'evaluate',
@@ -39,6 +40,8 @@ export function evaluateSpec(
       organ: organs.get(pair.id) ?? null,
       scores: scored.get(pair.id) ?? [],
     })),
+    lesionFeatures: options.lesionFeatures ?? false,
+    operatingPoint,
   }
 }
 
@@ -51,6 +54,7 @@ interface PicturedCase {
   readonly image: string | null
   readonly organ: string | null
   readonly output: string
+  readonly scores: readonly string[]
 }
 
 /** Return the complete settings of the pictures of an evaluation, as Python receives them. */
@@ -58,6 +62,7 @@ export function pictureSpec(
   options: PictureOptions,
   ignoredIds: readonly number[],
   cases: readonly PicturedCase[],
+  operatingPoint: OperatingPointSpec | null,
 ): PictureSpec {
   const measuredLabels = cases[0]?.measured.labels.map(({ label }) => label) ?? []
   return {
@@ -68,12 +73,14 @@ export function pictureSpec(
     predictionMap: options.predictionMap ?? null,
     labelMap: withoutIgnored(options.labelMap),
     ignoredIds,
-    cases: cases.map(({ files, against, image, organ, output }) => ({
+    cases: cases.map(({ files, against, image, organ, output, scores }) => ({
       ...files,
       against,
       image,
       organ,
       output,
+      scores,
     })),
+    operatingPoint,
   }
 }

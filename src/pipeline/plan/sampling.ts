@@ -35,6 +35,10 @@ export function samplingPlan(config: RunConfig, cases: readonly SampledCase[]): 
     positiveOdds: sampling.positiveOdds,
     negativeOdds: sampling.negativeOdds,
     tumorOdds: sampling.tumorOdds,
+    hardNegatives:
+      sampling.hardNegatives === null
+        ? null
+        : { list: sampling.hardNegatives, share: sampling.hardNegativeShare },
     organs: trainingLabels(config).organs.map((organ) => ({
       ...organ,
       weight: simulation.organWeights[organ.name] ?? 0,

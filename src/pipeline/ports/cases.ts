@@ -1,4 +1,5 @@
 import type { PredictSettings } from '../../config/predict-settings.js'
+import type { LesionRule } from '../../evaluation/operating-point.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { SlidingWindowsSpec } from './common.js'
 import type { PluginSpec } from './plugin.js'
@@ -31,6 +32,15 @@ export interface PreparedCase {
   readonly bytes: number
   readonly seconds: number
   readonly reused: boolean
+}
+
+/** Rule that removes predicted lesions: kept if the intercept and the weighted features sum to at least the threshold. */
+export interface OperatingPointSpec {
+  /** Ids of the mask that are tumors. */
+  readonly tumorIds: readonly number[]
+  readonly terms: LesionRule['terms']
+  readonly intercept: number
+  readonly threshold: number
 }
 
 export interface PredictSpec {
@@ -79,6 +89,8 @@ export interface PredictSpec {
     /** Name of its files. */
     readonly name: string
   }[]
+  /** Null: every lesion is kept. */
+  readonly operatingPoint: OperatingPointSpec | null
 }
 
 export interface PredictedCase {
@@ -94,6 +106,8 @@ export interface PredictedCase {
   }
   /** Voxels of each id of the mask. */
   readonly labelVoxels: readonly number[]
+  /** Predicted lesions that the operating point kept and removed; absent without one. */
+  readonly lesions?: { readonly kept: number; readonly removed: number } | undefined
 }
 
 /** Input of an evaluation; mirrors python_runtime/freetumor_runtime/config/cases.py field by field. */
@@ -121,6 +135,10 @@ export interface EvaluateSpec {
     /** Probability files; their sum scores the lesions. Empty for no scores. */
     readonly scores: readonly string[]
   }[]
+  /** Measure the features of predicted lesions that an operating point may use. */
+  readonly lesionFeatures: boolean
+  /** Removes predicted lesions first; null keeps all. */
+  readonly operatingPoint: OperatingPointSpec | null
 }
 
 /** One case's measures; the form of python_runtime/freetumor_runtime/evaluation/case_metrics.py. */
@@ -146,7 +164,10 @@ export interface PictureSpec {
     readonly organ: string | null
     /** JSON file to write. */
     readonly output: string
+    /** Probability files for the operating point. */
+    readonly scores: readonly string[]
   }[]
+  readonly operatingPoint: OperatingPointSpec | null
 }
 
 export interface PicturedCase {

@@ -14,6 +14,13 @@ import type { CheckpointFacts } from './checkpoint.js'
 import type { CallOptions, CaseOutcome, DirectoryLock, InspectOptions, LockedWork } from './common.js'
 import type { ExportedFiles, ExportSpec } from './export.js'
 import type { PluginFacts, PluginSpec } from './plugin.js'
+import type {
+  ComparedTumors,
+  CompareTumorsSpec,
+  FoundCopies,
+  MeasuredTumors,
+  RealismSpec,
+} from './realism.js'
 import type { ServeSession, ServeSpec } from './serving.js'
 import type { SynthesizeSpec, VariantFeed } from './synthesis.js'
 import type { StepFeed, TrainingSession, TrainingSpec } from './training.js'
@@ -31,6 +38,13 @@ export interface ModelRuntime {
   predict(spec: PredictSpec, options: CallOptions): AsyncIterable<CaseOutcome<PredictedCase>>
   evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
   picture(spec: PictureSpec, options: CallOptions): AsyncIterable<CaseOutcome<PicturedCase>>
+  /** Measure the tumors of cases into files of the spec's folder; a file of the same inputs is reused. */
+  measureTumors(spec: RealismSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredTumors>>
+  /** Compare measured tumors by group; the group `copies` has the copies that were found. */
+  compareTumors(
+    spec: CompareTumorsSpec,
+    options: CallOptions,
+  ): AsyncIterable<CaseOutcome<ComparedTumors | FoundCopies>>
   /** Offline synthesis: the ranks ask the feed for variants until none is left. */
   synthesize(spec: SynthesizeSpec, feed: VariantFeed, options: CallOptions): Promise<void>
   /** Load networks once, for calls with volumes in memory, until the session is disposed. */

@@ -10,6 +10,7 @@ import { makeFolder, writeWhole } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
+import { compareWithFit, type OpenedOperatingPoint, readOperatingPoint } from '../operating-point.js'
 import type { PredictedCase, PredictSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { byCase, startLog, type WholeShards, workOnShard } from '../shards.js'
@@ -78,8 +79,14 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   if (weights.nnunet || settings.method === 'nnunet') refuseForNnUNet(settings)
   if (settings.method === 'nnunet') refuseOtherNetworks(weights)
   const mine = shard === undefined ? scans : casesOfShard(scans, shard)
-  const spec = predictSpec(options, settings, weights, out, mine)
-  const work = { options, out, scans: mine, spec, recorded: recordedSettings(spec, weights) }
+  const point = options.operatingPoint === undefined ? null : await readOperatingPoint(options.operatingPoint)
+  const spec = predictSpec(options, settings, weights, out, mine, point)
+  const recorded = recordedSettings(spec, weights, point)
+  if (point !== null)
+    compareWithFit(point, JSON.parse(JSON.stringify(recorded)), 'this prediction', (text) =>
+      context.note(text, 'warning'),
+    )
+  const work = { options, out, scans: mine, spec, recorded }
   await makeFolder(out)
   if (shard === undefined) {
     await using _lock = await context.runtime.lock(out, WRITING)
@@ -217,7 +224,7 @@ function refuseForNnUNet({ grid, blend, windows }: PredictSettings): void {
 }
 
 /** @throws UsageError for networks that nnunetv2 does not have, and for ensembles */
-function refuseOtherNetworks({ members, kind }: PredictWeights): void {
+function refuseOtherNetworks({ members, kind, plugin }: PredictWeights): void {
   if (kind === 'resenc' || kind === 'unet') {
     if (members.length === 1) return
     throw new UsageError(
@@ -227,16 +234,21 @@ function refuseOtherNetworks({ members, kind }: PredictWeights): void {
       },
     )
   }
-  throw new UsageError(`--profile nnunet: wrong kind of network (expected resenc or unet, found ${kind})`, {
+  const found = plugin === null ? (kind ?? 'another network') : 'a plug-in'
+  throw new UsageError(`--profile nnunet: wrong kind of network (expected resenc or unet, found ${found})`, {
     hint: 'omit --profile',
   })
 }
 
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */
-function recordedSettings(spec: PredictSpec, weights: PredictWeights): Record<string, unknown> {
+function recordedSettings(
+  spec: PredictSpec,
+  weights: PredictWeights,
+  point: OpenedOperatingPoint | null,
+): Record<string, unknown> {
   const { job, directory, members, plugin, device, processesPerNode, threadsPerProcess, windows, ...others } =
     spec
-  const { cases, method, ...settings } = others
+  const { cases, method, operatingPoint, ...settings } = others
   return {
     // absent by default, so that folders of earlier versions can be resumed
     ...(weights.plugin === null ? {} : { plugin: weights.plugin }),
@@ -245,6 +257,7 @@ function recordedSettings(spec: PredictSpec, weights: PredictWeights): Record<st
     ...settings,
     // absent by default, so that predictions of earlier versions can be resumed
     ...(method === 'nnunet' ? { method } : {}),
+    ...(point === null ? {} : { operatingPoint: { sha256: point.sha256, ...operatingPoint } }),
     windows: { overlap: windows.overlap, blend: windows.blend },
   }
 }
@@ -252,7 +265,7 @@ function recordedSettings(spec: PredictSpec, weights: PredictWeights): Record<st
 function caseOf(
   out: string,
   caseId: string,
-  { files, seconds, windows, labelVoxels }: PredictedCase,
+  { files, seconds, windows, labelVoxels, lesions }: PredictedCase,
 ): PredictionCase {
   return {
     caseId,
@@ -261,6 +274,7 @@ function caseOf(
     seconds,
     windows,
     labelVoxels,
+    ...(lesions === undefined ? {} : { lesions }),
     reused: false,
   }
 }

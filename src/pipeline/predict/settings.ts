@@ -37,6 +37,8 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly labels?: string | undefined
   /** Outputs whose probabilities are written, by number or by the name in the checkpoint. Default: none. */
   readonly probabilities?: readonly (number | string)[] | 'all' | undefined
+  /** File of `freetumor calibrate --rate`: predicted lesions below its threshold are removed. */
+  readonly operatingPoint?: string | undefined
   /** Overwrite existing masks. */
   readonly overwrite?: boolean | undefined
   readonly device?: RuntimeSection['device'] | undefined

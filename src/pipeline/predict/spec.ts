@@ -1,6 +1,7 @@
 import type { PredictSettings } from '../../config/predict-settings.js'
 import { UsageError } from '../../errors.js'
 import { plainLabelName } from '../../volume/labels.js'
+import { type OpenedOperatingPoint, operatingPointSpec } from '../operating-point.js'
 import type { PredictSpec } from '../ports/cases.js'
 import type { ScanCase } from './cases.js'
 import type { PredictInputs } from './settings.js'
@@ -13,9 +14,11 @@ export function predictSpec(
   weights: PredictWeights,
   out: string,
   scans: readonly ScanCase[],
+  point: OpenedOperatingPoint | null = null,
 ): PredictSpec {
   const { overlap, blend, windowBatch, windows: windowChoice, map, ...rest } = settings
   const { windowHu, spacingMm, patchVoxels, tumorOutputs } = weights
+  const ids = maskIds(map, weights)
   return {
     job: 'predict',
     directory: out,
@@ -36,13 +39,28 @@ export function predictSpec(
     ...rest,
     tumorOutputs,
     organIds: options.organIds ?? [],
-    maskIds: maskIds(map, weights),
+    maskIds: ids,
     probabilities: wantedOutputs(options.probabilities, weights),
     cases: scans.map((scan) => ({ ...scan, name: scan.id })),
+    operatingPoint: point && operatingPointSpec(point, tumorIdsOf(ids, tumorOutputs)),
   }
 }
 
 type Outputs = Pick<PredictWeights, 'outputs' | 'tumorOutputs' | 'labelNames'>
+
+/**
+ * Return the ids of a mask that are tumors.
+ * @throws UsageError if there are none, or if one is that of another output too
+ */
+function tumorIdsOf(ids: readonly number[], tumorOutputs: readonly number[]): number[] {
+  const tumors = [...new Set(tumorOutputs.map((output) => ids[output]!))].filter((id) => id > 0)
+  const shared = tumors.find((id) => ids.some((one, output) => one === id && !tumorOutputs.includes(output)))
+  if (tumors.length > 0 && shared === undefined) return tumors
+  const found = shared === undefined ? 'none' : `${shared}, which another output has too`
+  throw new UsageError(`--operating-point: wrong mask (expected ids of tumors alone, found ${found})`, {
+    hint: 'correct --map',
+  })
+}
 
 /** Return the id in the mask of each output. */
 export function maskIds(map: PredictSettings['map'], weights: Outputs): readonly number[] {

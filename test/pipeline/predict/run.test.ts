@@ -65,6 +65,7 @@ const files: Record<string, Partial<CheckpointFacts>> = {
       segmentorFacts(3, { name: 'fold_1', architecture: 'unet', ...lacking('a') }),
     ],
   },
+  'resenc.pt': { networks: [segmentorFacts(3, { architecture: 'resenc' })] },
   'torn.pt': { networks: [segmentorFacts(3, lacking('a', 'b', 'c', 'd'))] },
   'four.pt': {
     networks: [
@@ -90,6 +91,11 @@ const files: Record<string, Partial<CheckpointFacts>> = {
 function predict(options: Partial<PredictOptions> = {}, checkpoint = ['model.pt']): Promise<Prediction> {
   const runtime = inMemoryRuntime({
     inspect: (path) => facts(path, files[path.slice(folder.length + 1)] ?? {}),
+    inspectPlugin: () => ({
+      ...{ name: 'threshold', version: '1', licence: 'MIT', sha256: null, synthesize: null },
+      segment: { names: ['background', 'tumor'], spacingMm: null, windowHu: null, patchVoxels: [96, 96, 96] },
+      tumorOutputs: [1],
+    }),
     predict: ({ id, name }, spec) => {
       if (specs.at(-1) !== spec) specs.push(spec)
       if (id === stopAt) throw new Error('killed')
@@ -104,6 +110,7 @@ function predict(options: Partial<PredictOptions> = {}, checkpoint = ['model.pt'
           seconds: { read: 1, segment: 2, write: 3 },
           windows: { all: 8, computed: 8, blank: 0, leftOut: 0 },
           labelVoxels: [1, 0, 0],
+          ...(spec.operatingPoint === null ? {} : { lesions: { kept: 1, removed: 2 } }),
         },
       }
     },
@@ -296,6 +303,18 @@ describe('an nnU-Net', () => {
     )
   })
 
+  test('profile nnunet has no coarse windows, and names a plug-in as another kind of network', async () => {
+    await expect(predict({ profile: 'nnunet', windows: 'coarse' }, ['resenc.pt'])).rejects.toThrow(
+      /--windows coarse: not possible with an nnU-Net model \(expected all\)/,
+    )
+    await predict({ profile: 'nnunet' }, ['resenc.pt'])
+    expect(specs[0]).toMatchObject({ method: 'nnunet', windowChoice: 'all' })
+    const plugin = { command: ['threshold'], startTimeoutSeconds: 1, requestTimeoutSeconds: 1 }
+    await expect(
+      predict({ profile: 'nnunet', plugin, windowHu: [-175, 250], spacingMm: [1, 1, 1] }, []),
+    ).rejects.toThrow(/--profile nnunet: wrong kind of network \(expected resenc or unet, found a plug-in\)/)
+  })
+
   test('is refused if one of its folds is not whole', async () => {
     await expect(predict({}, ['half-nnunet'])).rejects.toThrow(/half-nnunet: 1 missing \(a\)/)
   })
@@ -426,5 +445,73 @@ describe('a resumed prediction', () => {
       [3, 4, 'broken'],
       [4, 4, 'c'],
     ])
+  })
+})
+
+describe('an operating point', () => {
+  const RULE = { terms: [{ feature: 'volumeMl', label: null, weight: 1 }], intercept: 0, threshold: 0.5 }
+  const rate = { successes: 1, of: 1, rate: 1, ci: [0, 1] }
+  const figures = { lesionFree: rate, sensitivity: rate, falsePositivesPerScan: 0 }
+
+  function written(name: string, prediction: object | null, rule: object = RULE): string {
+    const path = join(folder, name)
+    const point = {
+      ...{
+        format: 'freetumor operating point',
+        version: 1,
+        note: '',
+        prediction,
+        wanted: { rate: 0.9 },
+        rule,
+      },
+      ...{ before: figures, after: { inSample: figures, crossValidated: null }, atLoss: [], candidates: [] },
+      ...{ chosen: 'volumeMl', curve: [] },
+    }
+    writeFileSync(path, JSON.stringify(point))
+    return path
+  }
+
+  test('reaches the runtime with the tumor ids of the mask, and its counts are recorded', async () => {
+    await predict()
+    const settings = JSON.parse(readFileSync(join(out, 'prediction.json'), 'utf8'))
+    expect(settings).not.toHaveProperty('operatingPoint')
+    notes.length = 0
+    const operatingPoint = written('point.json', settings)
+    const { cases } = await predict({ operatingPoint, out: join(folder, 'kept') })
+    expect(specs.at(-1)!.operatingPoint).toEqual({ tumorIds: [2], ...RULE })
+    expect(cases.map(({ lesions }) => lesions)).toEqual(new Array(3).fill({ kept: 1, removed: 2 }))
+    expect(notes).toEqual([])
+    const recorded = JSON.parse(readFileSync(join(folder, 'kept/prediction.json'), 'utf8'))
+    expect(recorded.operatingPoint).toMatchObject({ tumorIds: [2], threshold: 0.5 })
+    const lines = readFileSync(join(folder, 'kept/predictions.jsonl'), 'utf8').trim().split('\n')
+    expect(JSON.parse(lines[0]!).lesions).toEqual({ kept: 1, removed: 2 })
+  })
+
+  test('that changed is another prediction, and the same one is resumed with its counts', async () => {
+    const operatingPoint = written('point.json', null)
+    await predict({ operatingPoint })
+    const { cases } = await predict({ operatingPoint })
+    expect(cases.every(({ reused, lesions }) => reused && lesions?.removed === 2)).toBe(true)
+    written('point.json', null, { ...RULE, threshold: 0.6 })
+    await expect(predict({ operatingPoint })).rejects.toThrow(/other settings \(operatingPoint\)/)
+    await expect(predict()).rejects.toThrow(/other settings \(operatingPoint\)/)
+  })
+
+  test('of another checkpoint is refused before anything is written', async () => {
+    const operatingPoint = written('point.json', { checkpoints: [{ sha256: 'ab'.repeat(32) }] })
+    await expect(predict({ operatingPoint })).rejects.toThrow(
+      /fitted for another prediction \(expected checkpoints/,
+    )
+    expect(readdirSync(folder)).not.toContain('out')
+  })
+
+  test('needs a mask whose tumor ids are no other outputs', async () => {
+    const operatingPoint = written('point.json', null)
+    await expect(predict({ operatingPoint, map: { '1': 2 } })).rejects.toThrow(
+      /found 2, which another output has too/,
+    )
+    await expect(predict({ operatingPoint, map: { '2': 0 } })).rejects.toThrow(
+      /expected ids of tumors alone, found none/,
+    )
   })
 })
