@@ -313,6 +313,7 @@ it('matches its snapshot', () => {
       "SynthesizeInput",
       "SynthesizeSettings",
       "TakenSource",
+      "TrackingInput",
       "TrainOptions",
       "TrainingCase",
       "TrainingInput",
