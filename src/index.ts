@@ -117,6 +117,7 @@ export type {
 } from './evaluation/summary.js'
 export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
+export type { WeightSets } from './pipeline/checkpoint/weight-sets.js'
 export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
 export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'

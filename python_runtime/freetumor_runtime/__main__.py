@@ -33,21 +33,11 @@ def main() -> int:
 
 def begin(spec: config.JobSpec) -> tuple[wiring.Channels, Iterator[Event]]:
     """Connect a job, then import it, which may take seconds; the job works while its events are read."""
-    if isinstance(spec, config.PrepareSpec):
+    if isinstance(spec, config.PoolSpec):
         pool = wiring.connect_pool()
-        from freetumor_runtime.jobs.prepare import prepare
+        from freetumor_runtime.jobs.pools import run_pool
 
-        return pool, prepare(spec)
-    if isinstance(spec, config.EvaluateSpec | config.PictureSpec):
-        pool = wiring.connect_pool()
-        from freetumor_runtime.jobs.evaluate import evaluate, picture
-
-        return pool, evaluate(spec) if isinstance(spec, config.EvaluateSpec) else picture(spec)
-    if isinstance(spec, config.RealismSpec | config.CompareTumorsSpec):
-        pool = wiring.connect_pool()
-        from freetumor_runtime.jobs.realism import compare_tumors, measure_tumors
-
-        return pool, measure_tumors(spec) if isinstance(spec, config.RealismSpec) else compare_tumors(spec)
+        return pool, run_pool(spec)
     from freetumor_runtime.training.ranks import join_ranks
 
     ranks = join_ranks(spec.device, spec.threadsPerProcess, spec.seed if isinstance(spec, config.TrainingSpec) else 0)

@@ -1,9 +1,14 @@
 """Training step of a resenc and prediction of an nnU-Net model: freetumor and nnunetv2 in turns, on one core.
 
-    scripts/bench nnunet -- --nnunetv2 PYTHON [--side 48] [--steps 3]
+    scripts/bench nnunet -- --nnunetv2 PYTHON [--side 48] [--steps 3] [--only predict-command]
 
-PYTHON is an interpreter in which `pip install nnunetv2==2.8.1` was run. Both sides start from the same weights and see
-the same crops, so the report also lists how far losses and weights differ after the steps, and compares the masks.
+PYTHON is an interpreter in which `pip install nnunetv2==2.8.1` was run; FREETUMOR_NNUNETV2 names it, too. Both sides
+start from the same weights and see the same crops, so the report also lists how far losses and weights differ after the
+steps, and compares the masks.
+
+Rows: `step` and `predict` within a process; `predict-command` from file to file, `freetumor predict` and
+nnUNetv2_predict_from_modelfolder with all their processes. It needs `npm run build`. Without nnunetv2, every row is
+listed as skipped.
 """
 
 import argparse
@@ -19,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ROOT / "python_runtime"
 OUTPUTS = 3
+ROWS = ("step", "predict", "predict-command")
 ONLY_BY_NAME = "needs an interpreter with nnunetv2"
 
 
@@ -28,32 +34,138 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=48, help="side of a crop in voxels")
     parser.add_argument("--steps", type=int, default=3, help="steps of each side")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each side")
+    parser.add_argument("--only", choices=ROWS, help="measure this row alone")
     parser.add_argument("--run", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run is not None:
         print(json.dumps(one_side(options)))
         return
+    wanted = [row for row in ROWS if options.only in (None, row)]
+    options.nnunetv2 = options.nnunetv2 or os.environ.get("FREETUMOR_NNUNETV2")
     if options.nnunetv2 is None:
-        sys.exit("name an interpreter with nnunetv2: -- --nnunetv2 PYTHON")
+        why = "no interpreter with nnunetv2 (pass -- --nnunetv2 PYTHON, or set FREETUMOR_NNUNETV2)"
+        print(json.dumps({"rows": [{"row": row, "skipped": why} for row in wanted]}))
+        return
+    rows = []
     with tempfile.TemporaryDirectory() as name:
-        compare(options, Path(name))
+        if {"step", "predict"} & set(wanted):
+            rows += [row for row in compare(options, Path(name)) if row["row"] in wanted]
+        if "predict-command" in wanted:
+            rows.append(compare_commands(options, Path(name)))
+    print(json.dumps({"rows": rows}))
 
 
-def compare(options: argparse.Namespace, folder: Path) -> None:
+def compare(options: argparse.Namespace, folder: Path) -> list[dict]:
     turns: dict[str, list[dict]] = {"ours": [], "theirs": []}
     for _ in range(options.rounds):
         for side, python in (("ours", sys.executable), ("theirs", options.nnunetv2)):
             arguments = ["--run", side, "--folder", str(folder), "--side", str(options.side)]
             arguments += ["--steps", str(options.steps)]
-            one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-            paths = {name: str(folder) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-            environment = {**os.environ, **one_thread, **paths, "PYTHONPATH": str(RUNTIME)}
+            environment = {**one_core(folder), "PYTHONPATH": str(RUNTIME)}
             done = subprocess.run([python, __file__, *arguments], env=environment, capture_output=True, text=True)
             if done.returncode != 0:
                 sys.exit(done.stderr[-2000:])
             turns[side].append(json.loads(done.stdout.strip().splitlines()[-1]))
-    print(json.dumps({"rows": rows_of(turns["ours"], turns["theirs"])}))
+    return rows_of(turns["ours"], turns["theirs"])
+
+
+def one_core(folder: Path) -> dict[str, str]:
+    """Return the environment of a side: one thread, and the folders that nnunetv2 asks for."""
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    paths = {name: str(folder) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    return {**os.environ, **one_thread, **paths}
+
+
+def compare_commands(options: argparse.Namespace, folder: Path) -> dict:
+    """Predict one scan from file to file with both commands, in turns, and compare time, memory and masks."""
+    model, scan = made_model(folder / "command")
+    scans = folder / "command" / "scans"
+    scans.mkdir()
+    scan.rename(scans / scan.name)
+    turns: dict[str, list[dict]] = {"ours": [], "theirs": []}
+    masks: dict[str, bytes] = {}
+    for number in range(options.rounds):
+        for side, command in (
+            ("ours", our_command(model, scans)),
+            ("theirs", their_command(options.nnunetv2, model, scans)),
+        ):
+            out = folder / "command" / f"{side}{number}"
+            turns[side].append(measured([*command, str(out)], one_core(folder)))
+            masks[side] = voxels(next(out.glob("*.nii.gz")))
+    ours, theirs = (
+        {key: statistics.median(turn[key] for turn in turns[side]) for key in ("processor", "wall", "peakMiB")}
+        for side in ("ours", "theirs")
+    )
+    equal = "equal" if masks["ours"] == masks["theirs"] else "different"
+    memory = f"peak memory {ours['peakMiB']:.0f} and {theirs['peakMiB']:.0f} MiB, of all processes together"
+    wall = f"wall time {ours['wall']:.1f} and {theirs['wall']:.1f} s"
+    return {
+        "row": "predict-command",
+        "ours": {"median": ours["processor"]},
+        "reference": {"median": theirs["processor"]},
+        "ratio": theirs["processor"] / ours["processor"],
+        "note": f"processor time of all processes; {wall}; {memory}; masks are {equal}",
+    }
+
+
+def our_command(model: Path, scans: Path) -> list[str]:
+    program = ["node", str(ROOT / "dist/cli/start.js"), "predict", "--device", "cpu", "--threads", "1"]
+    return [*program, "--checkpoint", str(model), "--images", str(scans), "--out"]
+
+
+def their_command(python: str, model: Path, scans: Path) -> list[str]:
+    program = str(Path(python).absolute().parent / "nnUNetv2_predict_from_modelfolder")
+    return [program, "-i", str(scans), "-m", str(model), "-f", "0", "-device", "cpu", "-npp", "1", "-nps", "1", "-o"]
+
+
+def measured(command: list[str], environment: dict[str, str]) -> dict[str, float]:
+    """Run a command to its end; return processor and wall time in s, and the largest sum of memory of its processes."""
+    import resource
+
+    def children() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    before, started, peak = children(), time.perf_counter(), 0
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            peak = max(peak, memory_below(process.pid))
+            time.sleep(0.1)
+        if process.returncode != 0:
+            output.seek(0)
+            sys.exit(f"{command[0]} ended with {process.returncode}: {output.read()[-2000:].decode(errors='replace')}")
+    wall = time.perf_counter() - started
+    return {"processor": children() - before, "wall": wall, "peakMiB": peak / 2**20}
+
+
+def memory_below(root: int) -> int:
+    """Return the memory in bytes of a process and its descendants; shared pages count in part for each (PSS)."""
+    parents, sizes = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            parents[int(folder.name)] = int(stat[1])
+        except OSError:
+            continue
+    inside = {root}
+    while more := {pid for pid, parent in parents.items() if parent in inside} - inside:
+        inside |= more
+    for pid in inside:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        sizes[pid] = next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return sum(sizes.values())
+
+
+def voxels(mask: Path) -> bytes:
+    import nibabel
+    import numpy as np
+
+    return np.asarray(nibabel.load(mask).dataobj).astype(np.uint8).tobytes()
 
 
 def rows_of(ours: list[dict], theirs: list[dict]) -> list[dict]:

@@ -34,11 +34,11 @@ const perSide = Number(values.cases) / 2 + 8
 const PLANTED = [
   ['more noise', /noise level/, (scan, random) => each(scan, (value) => value + 6 * random.normal())],
   ['noise between slices', /between slices/, (scan, random) => slices(scan, () => 5 * random.normal())],
-  ['blur in the plane', /plane|sharpness/, (scan) => blur(blur(scan, 0), 1)],
+  ['blur in the plane', /plane/, (scan) => blur(blur(scan, 0), 1)],
   ['thick slices', /between slices/, (scan) => blur(scan, 2)],
   ['air clipped at -1000', /low end/, (scan) => each(scan, (value) => Math.max(-1000, value - 20), true)],
   ['bone clipped at 250', /high end/, (scan) => each(scan, (value) => Math.min(250, value))],
-  ['shifted HU', /soft tissue/, (scan) => each(scan, (value) => value + 25)],
+  ['shifted HU', /organ/, (scan) => each(scan, (value) => value + 25)],
   ['padding with zeros', /padding/, (scan) => border(scan, 6, 0)],
   ['padding with -1024', /padding|low end/, (scan) => border(scan, 8, -1024)],
   ['a table', /table/, (scan) => table(scan)],

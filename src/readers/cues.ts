@@ -7,10 +7,9 @@ export const CUES = {
   'noise level between slices': 'HU',
   'resampling spectrum in the plane': '',
   'resampling spectrum between slices': '',
-  'edge sharpness': 'HU',
   'HU range, low end': 'HU',
   'HU range, high end': 'HU',
-  'HU of soft tissue': 'HU',
+  'HU of the organ': 'HU',
   'HU step': '',
   'padding with zeros': '',
   'padding with one value': '',
@@ -30,11 +29,13 @@ const AIR_HU = -500
  * Return the cues of a volume. Tumors and their margin are left out, so that a tumor which does not look real is no cue.
  * @param voxels HU, the first axis is the fastest
  * @param tumors mask of all tumors in the volume
+ * @param organ mask of the organ of the case, without tumors
  * @param lesionMm middle of the tumor; the middle of the crop is 0 0 0
  */
 export function cuesOf(
   voxels: Int16Array,
   tumors: Uint8Array,
+  organ: Uint8Array,
   { shape, spacingMm }: StudyGrid,
   lesionMm: Vec3,
 ): Record<CueName, number> {
@@ -52,8 +53,8 @@ export function cuesOf(
     'noise level between slices': quantile(z.single, 0.5),
     'resampling spectrum in the plane': plane.squared[0] / Math.max(1, plane.squared[1]),
     'resampling spectrum between slices': z.squared[0] / Math.max(1, z.squared[1]),
-    'edge sharpness': quantile(plane.single, 0.99),
     ...whole,
+    'HU of the organ': organHu(voxels, organ, hidden, tumors),
     'table or objects behind the body': behindBody(voxels, hidden, shape, strides, spacingMm),
     'position of the tumor in the crop': Math.hypot(...lesionMm),
   }
@@ -108,19 +109,28 @@ function quantile(counts: Float64Array, share: number): number {
   return 0
 }
 
+/** Fewer voxels of an organ beyond the margin of tumors give no median. */
+const LEAST_ORGAN_VOXELS = 100
+
+/**
+ * Return the median HU of the organ. The median of all soft tissue would depend on the organs in the crop, and so on the place of
+ * the tumor.
+ */
+function organHu(voxels: Int16Array, organ: Uint8Array, hidden: Uint8Array, tumors: Uint8Array): number {
+  const medianOutside = (mask: Uint8Array): number | null => {
+    const values = voxels.filter((_, at) => organ[at] === 1 && mask[at] === 0).sort()
+    return values.length < LEAST_ORGAN_VOXELS ? null : values[values.length >> 1]!
+  }
+  return medianOutside(hidden) ?? medianOutside(tumors) ?? 0
+}
+
 type WholeCues = Pick<
   Record<CueName, number>,
-  | 'HU range, low end'
-  | 'HU range, high end'
-  | 'HU of soft tissue'
-  | 'HU step'
-  | 'padding with zeros'
-  | 'padding with one value'
+  'HU range, low end' | 'HU range, high end' | 'HU step' | 'padding with zeros' | 'padding with one value'
 >
 
 function wholeVolume(voxels: Int16Array, hidden: Uint8Array, shape: Vec3, strides: Vec3): WholeCues {
   let [low, high, seen, zeros, flat, odd, tissue] = [Infinity, -Infinity, 0, 0, 0, 0, 0]
-  const counts = new Float64Array(TISSUE.high - TISSUE.low + 1)
   for (let k = 0, at = 0; k < shape[2]; k++)
     for (let j = 0; j < shape[1]; j++)
       for (let i = 0; i < shape[0]; i++, at++) {
@@ -135,12 +145,10 @@ function wholeVolume(voxels: Int16Array, hidden: Uint8Array, shape: Vec3, stride
         if (value < TISSUE.low || value > TISSUE.high) continue
         tissue++
         odd += Math.abs(value % 2)
-        counts[value - TISSUE.low]!++
       }
   return {
     'HU range, low end': seen === 0 ? 0 : low,
     'HU range, high end': seen === 0 ? 0 : high,
-    'HU of soft tissue': quantile(counts, 0.5) + TISSUE.low,
     'HU step': odd / Math.max(1, tissue),
     'padding with zeros': zeros / Math.max(1, seen),
     'padding with one value': flat / Math.max(1, seen),

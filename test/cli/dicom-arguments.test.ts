@@ -38,7 +38,6 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['prepare', '--config', 'PATH'],
   ['plan', '--config', 'PATH'],
   ['train', '--config', 'PATH'],
-  ['predict', '--checkpoint', 'PATH', '--images', '.', '--out', 'masks'],
   ['predict', '--checkpoint', 'c.pt', '--images', 'PATH', '--out', 'masks'],
   ['organs', '--images', 'PATH', '--out', 'organs', '--with', 'command', 'true {image} {output}'],
   ['synthesize', '--region', 'abdomen', '--images', 'PATH', '--labels', '.', '--out', 'synthetic'],

@@ -14,7 +14,8 @@ function made(seed: number, change: (voxels: Int16Array, tumor: Uint8Array) => v
   for (let k = 13; k < 17; k++)
     for (let j = 13; j < 17; j++) for (let i = 13; i < 17; i++) tumor[i + 30 * (j + 30 * k)] = 1
   change(voxels, tumor)
-  return cuesOf(voxels, tumor, GRID, [random.normal(), random.normal(), random.normal()])
+  const organ = tumor.map((one) => 1 - one)
+  return cuesOf(voxels, tumor, organ, GRID, [random.normal(), random.normal(), random.normal()])
 }
 
 function finding(change?: Parameters<typeof made>[1], perSide = 10) {
@@ -43,7 +44,7 @@ describe('the robot reader', () => {
   })
 
   test.each<[string, (hu: number, at: number, voxels: Int16Array) => number]>([
-    ['HU of soft tissue', (hu) => hu + 8],
+    ['HU of the organ', (hu) => hu + 8],
     ['HU step', (hu) => 2 * Math.floor(hu / 2)],
     ['noise level in the plane', (hu) => 50 + 1.3 * (hu - 50)],
     ['padding with zeros', (hu, at) => (at < 4 * 900 ? 0 : hu)],

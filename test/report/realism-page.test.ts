@@ -79,7 +79,7 @@ it('a group that was not measured states why', () => {
   expect(html).toContain(reason)
 })
 
-it('the page without thresholds says that copies were not judged', () => {
+it('the page without thresholds states that copies were not judged', () => {
   expect(renderRealism({ ...page, copies: null })).toContain('not judged')
 })
 

@@ -141,8 +141,7 @@ def _configuration(where: str, plans: Mapping[str, Any], name: str) -> dict[str,
     wanted: Any = name
     while wanted is not None:
         if not isinstance(wanted, str) or wanted not in every or len(layers) == _INHERITED:
-            known = ", ".join(map(str, list(every)[:10]))
-            raise _wrong(where, "configurations", f"one of {known}", wanted)
+            raise _wrong(where, "configurations", f"{wanted!r}", list(every)[:10])
         layers.append(_mapping(where, f"configurations.{wanted}", every[wanted]))
         wanted = layers[-1].get("inherits_from")
     found: dict[str, Any] = {}

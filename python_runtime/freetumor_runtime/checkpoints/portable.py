@@ -152,14 +152,15 @@ def deviation_of(model: PortableSegmentor, what: str, run: Callable[[Tensor], Te
         found = run(image)
     if found.shape != expected.shape:
         raise CheckpointError(
-            f"{model.path}: {what} has other outputs (expected {tuple(expected.shape)}, found {tuple(found.shape)})"
+            f"{model.path}: {what} has other outputs (expected {tuple(expected.shape)}, found {tuple(found.shape)})",
+            "use another format, and report the kind of network",
         )
     deviation = float((found - expected).abs().max())
     allowed = TOLERANCE * max(1.0, float(expected.abs().max()))
     if not deviation <= allowed:
         raise CheckpointError(
             f"{model.path}: {what} differs from the checkpoint (expected at most {allowed:.1e}, found {deviation:.1e})",
-            "use another format, and report the file's kind of network",
+            "use another format, and report the kind of network",
         )
     return deviation
 

@@ -1,4 +1,4 @@
-"""Write a segmentor as ONNX or TorchScript, for one size of window, with model.json that says how to use it."""
+"""Write a segmentor as ONNX or TorchScript, for one size of window, and model.json, which describes its use."""
 
 import importlib
 import json

@@ -10,17 +10,8 @@ from freetumor_runtime.config.synthesis import SynthesizeSpec
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.errors import ConfigError
 
-JobSpec = (
-    ServeSpec
-    | SynthesizeSpec
-    | TrainingSpec
-    | PrepareSpec
-    | PredictSpec
-    | EvaluateSpec
-    | PictureSpec
-    | RealismSpec
-    | CompareTumorsSpec
-)
+PoolSpec = PrepareSpec | EvaluateSpec | PictureSpec | RealismSpec | CompareTumorsSpec
+JobSpec = ServeSpec | SynthesizeSpec | TrainingSpec | PredictSpec | PoolSpec
 
 # job -> its specification
 SPECS: dict[str, type] = {

@@ -94,11 +94,12 @@ class FingerprintSpec:
 
 @dataclass(frozen=True)
 class LicenceSpec:
-    """Licence of weights of another project; `licence` is None if it is not stated."""
+    """Licence of weights of another project, None if it is not stated; or of a plug-in."""
 
     network: str
     file: str
-    sha256: str
+    # None for a plug-in without a program file
+    sha256: str | None
     licence: str | None
 
 

@@ -209,7 +209,7 @@ def _read(path: str, tags: Sequence[str] | None) -> tuple[FileDataset, int]:
 
 
 def read_instances(path: str) -> list[Instance]:
-    """Return the header of a DICOM file, or those of the frames of an enhanced CT. Raises Unreadable."""
+    """Return the header of a DICOM file, or those of all frames of an enhanced CT. Raises Unreadable."""
     one = read_instance(path)
     if one.sop_class not in ENHANCED_CT:
         return [one]

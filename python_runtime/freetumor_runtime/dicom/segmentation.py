@@ -248,7 +248,7 @@ def _object(
     if stack.slices[0].frame is None:
         sources = [_whole_header(one.path) for one in stack.slices]
     else:
-        # highdicom takes the masks of a multi-frame source in the order of its frames
+        # highdicom takes the masks in the order of the frames of the source
         sources = [_whole_header(stack.slices[0].path)]
         ids = ids[np.argsort([one.frame for one in stack.slices])]
     algorithm = hd.AlgorithmIdentificationSequence("freetumor", codes.cid7162.ArtificialIntelligence, version)

@@ -35,7 +35,7 @@ _READ_SYNTAXES = {
     "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
     "1.2.840.10008.1.2.4.91": "JPEG 2000",
 }
-# dcm2niix decodes compressed frames of one file wrongly, as the comparison with pydicom showed
+# dcm2niix decodes compressed frames of a file wrongly, as the comparison with pydicom showed
 _FRAME_SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 # transfer syntaxes with compressed pixels
 _ENCAPSULATED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
@@ -132,14 +132,14 @@ def _refuse_other_kinds(instances: Sequence[Instance]) -> None:
 
 
 def _refuse_frames(instances: Sequence[Instance]) -> None:
-    """Refuse an enhanced CT whose frames are not all of its images: dcm2niix would join or leave out some."""
+    """Refuse an enhanced CT of several files, without positions, or with compressed pixels."""
     one = instances[0]
     if len({each.path for each in instances}) != 1:
         raise Refused("enhanced-multi-frame", "it has several enhanced multi-frame files (expected 1)")
     if one.frame is None or one.frames != len(instances):
-        raise Refused("enhanced-multi-frame", "its frames have no positions, or another number than the file states")
+        raise Refused("enhanced-multi-frame", "its images have no positions, or another number than the file states")
     if one.transfer_syntax not in _FRAME_SYNTAXES:
-        raise Refused("transfer-syntax", f"its frames are compressed, which is unsupported ({one.transfer_syntax})")
+        raise Refused("transfer-syntax", f"its compressed multi-frame images are unsupported ({one.transfer_syntax})")
 
 
 def _refuse_missing_tags(instances: Sequence[Instance]) -> None:

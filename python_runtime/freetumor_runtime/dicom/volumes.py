@@ -184,14 +184,14 @@ def _rewrite(path: Path, volume: Volume, target: str) -> Intensities:
 
 
 def _compare_frames(planes: Sequence[np.ndarray], path: str, frames: Sequence[int]) -> None:
-    """Raise DataError if dcm2niix has another order of frames than their positions, or other pixels than pydicom."""
+    """Raise DataError if the slices of dcm2niix are not the frames of the file, as pydicom decodes them."""
     try:
         # the indices ascend: a compressed file is read from its start
         places = sorted(range(len(frames)), key=lambda k: frames[k])
         decoded = iter_pixels(path, indices=[frames[k] for k in places])
         right = all(np.array_equal(planes[k], pixels.T) for k, pixels in zip(places, decoded, strict=True))
     except Exception:  # pydicom raises errors of many types for malformed pixels
-        raise DataError("its frames cannot be decoded", _EXPORT_AGAIN) from None
+        raise DataError("the frames of the file cannot be decoded", _EXPORT_AGAIN) from None
     if not right:
         raise DataError("dcm2niix states other pixels than the frames of the file", _EXPORT_AGAIN)
 

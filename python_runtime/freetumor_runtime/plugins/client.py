@@ -3,6 +3,7 @@
 A plug-in is not trusted: each answer is compared with its request before it is used.
 """
 
+import os
 import shlex
 import shutil
 import time
@@ -168,6 +169,8 @@ class Plugin:
         deadline = time.monotonic() + seconds
         program = self._spec.command[0]
         if shutil.which(program) is None:
+            if os.path.isfile(program):
+                raise self._refused(f"program not executable: {program}", "name its Python, or run `chmod +x` on it")
             raise self._refused(f"program not found: {program}", "correct its path, or name a command in PATH")
         try:
             process = PluginProcess(self._spec.command, self._values)
@@ -222,8 +225,9 @@ def _accept(answer: str, number: int, wanted: Sequence[Announced]) -> Accept:
         if header.get("id") != number:
             raise Fault(f"sent a message without a request (expected id {number}, found {shown(header.get('id'))})")
         if kind == "error":
-            message = header.get("message")
-            raise Fault(f"refused the request: {visible(str(message))[:300]}")
+            # in one line: it must not look like lines of ours
+            message = " ".join(str(header.get("message")).split())
+            raise Fault(f"refused the request: {visible(message)[:300]}")
         if kind != answer:
             raise Fault(f"sent a wrong answer (expected {answer}, found {shown(kind)})")
         if len(announced) != 1 or announced[0] not in wanted:

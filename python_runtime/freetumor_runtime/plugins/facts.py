@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from freetumor_runtime.foreign_text import visible
 from freetumor_runtime.plugins.messages import MAX_ARRAY_BYTES, PROTOCOL, Fault, shown
 
 DEFAULT_PATCH = (96, 96, 96)
@@ -16,6 +15,7 @@ MOST_OUTPUTS = 64
 ORGANS = ("liver", "pancreas", "kidney", "lung")
 _TEXT_CHARACTERS = 100
 _SIDE_STEP = 8
+_LEAST_SPACING_MM = 0.001
 _TUMOR = re.compile(r"tumou?r|lesion|cancer")
 _HELLO_KEYS = {"type", "arrays", "protocol", "name", "version", "licence", "synthesize", "segment"}
 _SHARED_KEYS = {"spacingMm", "windowHu", "patchVoxels"}
@@ -107,7 +107,12 @@ def _stem(word: str) -> str:
 
 def _text(values: Mapping[str, Any], key: str) -> str:
     value = values.get(key)
-    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_CHARACTERS or visible(value) != value:
+    # printable: no line breaks, controls or lone surrogates, which would forge lines of a log or fail in UTF-8
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value.strip()) <= len(value) <= _TEXT_CHARACTERS
+        or not value.isprintable()
+    ):
         raise Fault(f"sent a wrong {key} (expected 1 to {_TEXT_CHARACTERS} printable characters, found {shown(value)})")
     return value
 
@@ -127,7 +132,11 @@ def _part(hello: Mapping[str, Any], key: str, names_key: str) -> Part | None:
         or not least <= len(names) <= MOST_OUTPUTS
         or len(set(map(str, names))) != len(names)
     ):
-        raise Fault(f"sent wrong {key}.{names_key} (expected {least} to {MOST_OUTPUTS} names, found {shown(names)})")
+        raise Fault(
+            f"sent wrong {key}.{names_key} (expected {least} to {MOST_OUTPUTS} different names, found {shown(names)})"
+        )
+    if key == "segment" and _TUMOR.search(str(names[0]).lower()):
+        raise Fault(f"sent wrong {key}.{names_key} (expected the background as the first, found {shown(names[0])})")
     patch = value.get("patchVoxels")
     return Part(
         names=tuple(_text({"name": name}, "name") for name in names),
@@ -142,9 +151,11 @@ def _numbers(part: Mapping[str, Any], key: str, name: str, count: int, positive:
     if value is None:
         return None
     is_list = isinstance(value, list) and len(value) == count and all(type(one) in (int, float) for one in value)
-    in_range = is_list and all((1e-3 if positive else -32768) <= one <= 32767 for one in value)
+    least = _LEAST_SPACING_MM if positive else -32768
+    in_range = is_list and all(least <= one <= 32767 for one in value)
     if not in_range or (not positive and value[0] >= value[1]):
-        raise Fault(f"sent a wrong {key}.{name} (expected {count} numbers, found {shown(value)})")
+        rule = f"{count} {'' if positive else 'rising '}numbers from {least} to 32767"
+        raise Fault(f"sent a wrong {key}.{name} (expected {rule}, found {shown(value)})")
     return tuple(map(float, value))
 
 

@@ -192,7 +192,7 @@ def _figure(name: str, value: float, interval: tuple[float, float] | None, null:
 def classifier_measure(
     name: str, values: np.ndarray, tumors: Tumors, spec: CompareTumorsSpec, group: str
 ) -> dict[str, Any]:
-    """Return the cross-validated AUC of a classifier that tells the sides apart by features; folds are of patients."""
+    """Return the cross-validated AUC of a classifier of the two sides by features; folds are of patients."""
 
     def scored(sides: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         folds = st.folds_of_patients(sides, tumors.patients, draw)

@@ -60,7 +60,7 @@ def test_a_label_object_that_fails_leaves_the_other_series(tmp_path, monkeypatch
     ]
 
 
-def test_an_enhanced_ct_is_one_file_with_its_frames(tmp_path):
+def test_an_enhanced_ct_is_one_file_of_several_slices(tmp_path):
     made.ENHANCED["shuffled"](tmp_path)
     ((series,), counts) = scanned(tmp_path)
     assert (counts["files"], series["files"], len(series["state"])) == (1, 1, 1)

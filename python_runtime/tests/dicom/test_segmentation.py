@@ -93,7 +93,7 @@ def test_pydicom_and_highdicom_read_back_mask_codes_geometry_and_source_slices(
     assert plain.FrameOfReferenceUID == "1.2.3.99"
 
 
-def test_a_seg_of_an_enhanced_ct_references_its_frames(tmp_path: Path) -> None:
+def test_a_seg_references_the_frames_of_an_enhanced_ct(tmp_path: Path) -> None:
     order = (3, 0, 5, 1, 4, 2)
     write_enhanced(tmp_path / "ct", order)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps_of()

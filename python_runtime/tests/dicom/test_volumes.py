@@ -32,14 +32,14 @@ def convert(folder, target):
 
 
 @pytest.mark.parametrize("name", made.ENHANCED)
-def test_the_volume_of_an_enhanced_ct_has_the_hu_of_its_frames_on_their_grid(tmp_path, name):
+def test_the_volume_of_an_enhanced_ct_has_the_hu_of_its_slices_on_their_grid(tmp_path, name):
     made.ENHANCED[name](tmp_path / "in")
     hu, affine, _, stack = convert(tmp_path / "in", tmp_path / "v.nii.gz")
     np.testing.assert_array_equal(hu, made.voxels().transpose(2, 1, 0).astype(int) - 1024)
     np.testing.assert_allclose(affine, stack.affine, atol=1e-5)
 
 
-def test_frames_in_another_order_than_that_of_the_decoder_are_an_error(tmp_path):
+def test_another_order_of_slices_than_that_of_the_decoder_is_an_error(tmp_path):
     made.write_enhanced(tmp_path / "in")
     (group,) = series_below(str(tmp_path / "in")).values()
     volume = replace(volume_of(stack_of(group)), frames=[1, 0, 2, 3, 4, 5])

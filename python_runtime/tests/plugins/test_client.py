@@ -128,6 +128,15 @@ def test_a_program_that_does_not_exist_is_named():
         plugin.synthesize(REQUEST)
 
 
+def test_a_script_that_is_not_executable_is_not_called_missing(tmp_path):
+    script = tmp_path / "plugin.py"
+    script.write_text("print()")
+    plugin = Plugin(PluginSpec((str(script),), 5, 5), "cpu", 1)
+    with pytest.raises(PluginError, match="program not executable") as error:
+        plugin.synthesize(REQUEST)
+    assert error.value.hint == "name its Python, or run `chmod +x` on it"
+
+
 def test_secrets_and_ranks_do_not_reach_a_plugin(tmp_path, monkeypatch):
     secrets = ("FREETUMOR_TOKEN", "RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID", "PYTHONPATH")
     for name in secrets:

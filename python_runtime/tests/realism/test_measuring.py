@@ -141,7 +141,7 @@ def compared(tmp_path, shift_hu: float) -> dict:
     return {one["name"]: one for one in result["measures"]}
 
 
-def test_equal_sides_are_not_told_apart_and_shifted_tumors_are(tmp_path):
+def test_shifted_tumors_differ_significantly_and_equal_sides_do_not(tmp_path):
     equal, shifted = compared(tmp_path, 0), compared(tmp_path, 40)
     for name in ("frechetTumor", "histogramTumor", "classifierAuc"):
         assert equal[name]["p"] > 0.05, name

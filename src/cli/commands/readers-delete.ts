@@ -12,7 +12,7 @@ export function addReadersDelete(readers: Command, io: CliIo): void {
     'freetumor readers delete study anna',
     'freetumor readers delete study anna --keep-answers',
   )
-    .description('Delete a reader: name, link and answers')
+    .description('Remove a reader: name, link and answers')
     .argument('<study>', 'folder of the study')
     .argument('<reader>', 'name of the reader')
     .option('--keep-answers', 'Keep the answers and the link under a new pseudonym')

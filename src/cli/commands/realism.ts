@@ -1,5 +1,5 @@
 import { EXIT } from '../../errors.js'
-import { parseLimit, readLimits } from '../../pipeline/realism/gate.js'
+import { parseLimit, readLimits } from '../../pipeline/realism/limits.js'
 import type { RealismLimit } from '../../pipeline/realism/result.js'
 import { compareRealism, type Realism } from '../../pipeline/realism/run.js'
 import { REALISM_DEFAULTS } from '../../pipeline/realism/settings.js'
@@ -16,7 +16,7 @@ import { withLogFolder } from '../stage-context.js'
 
 interface Options extends SourceFlags {
   readonly out: string
-  readonly gate?: string
+  readonly limits?: string
   readonly limit: readonly RealismLimit[]
   readonly minTumors: number
   readonly spacing: number
@@ -40,7 +40,7 @@ export const addRealismCommand: AddCommand = (program, io) => {
     .argument('<real>', 'data set, list, manifest or configuration with labelled tumors')
     .requiredOption('--out <dir>', 'Write realism.json, nearest.csv and report.html here')
   addSourceOptions(command)
-    .option('--gate <file>', 'Read limits from a JSON file')
+    .option('--limits <file>', 'Read limits from a JSON file')
     .option(
       '--limit <measure=max>',
       'Set the highest allowed value of a measure; repeatable',
@@ -75,8 +75,8 @@ export const addRealismCommand: AddCommand = (program, io) => {
     )
     .addOption(outputOption())
     .action(async (synthetic: string, real: string, options: Options) => {
-      const { gate, limit, spacing, out, minTumors, permutations, resamples, seed, workers } = options
-      const limits = [...(gate === undefined ? [] : await readLimits(gate)), ...limit]
+      const { limits: file, limit, spacing, out, minTumors, permutations, resamples, seed, workers } = options
+      const limits = [...(file === undefined ? [] : await readLimits(file)), ...limit]
       const settings = { minTumors, permutations, resamples, seed, workers, spacingMm: spacing }
       const asked = { ...sourceOptions(io, options), synthetic, real, out, limits, ...settings }
       const result = await withLogFolder(io, torchRuntime(), (context) =>

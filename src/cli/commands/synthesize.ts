@@ -34,9 +34,10 @@ import { type AddCommand, mapDescription, outputOption, withExample } from '../p
 import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
-interface Options extends SynthesisFlags {
+interface Options extends Omit<SynthesisFlags, 'weights'> {
   readonly config?: string
   readonly set?: string[]
+  readonly weights?: readonly string[]
   readonly images?: string
   readonly labels?: string
   readonly map?: string
@@ -64,6 +65,10 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     .option('--set <key=value...>', 'Replace values of the configuration, or of the published settings')
     .option('--generator <file>', 'Use this tumor generator (default: hand-crafted tumors)')
     .option('--baseline <file>', 'Use this segmentor for quality control (default: accept every tumor)')
+    .option(
+      '--weights <name...>',
+      'Select a set of weights of these files: student, teacher, ema, or a key; for one: baseline=NAME',
+    )
     .option('--images <dir>', 'Read host CTs from this folder or data set instead of a configuration')
     .option(
       '--labels <dir>',
@@ -216,25 +221,58 @@ function refuseMissingHosts({ images, labels, config, dicom, organsWith, toolPyt
 
 /** Return the settings of a configuration with the flags over it, or of the flags and the checkpoints. */
 async function settingsOf(
-  { set = [], ...options }: Options,
+  { set = [], weights: named = [], ...options }: Options,
   config: SynthesisSections | null,
   io: CliIo,
   { runtime, signal }: StageContext,
 ): Promise<SynthesisSettings> {
-  const named = async (file: string | undefined) =>
+  const weights = weightSets(named, options)
+  const found = async (file: string | undefined) =>
     file === undefined ? undefined : await checkpointFile(resolve(io.cwd, file))
   const flags = {
     ...options,
-    generator: await named(options.generator),
-    baseline: await named(options.baseline),
+    weights,
+    generator: await found(options.generator),
+    baseline: await found(options.baseline),
     reviews: options.reviews === undefined ? undefined : resolve(io.cwd, options.reviews),
   }
   if (config !== null) return synthesisSettings(config, flags)
-  const inspected = (file: string | undefined) =>
-    file === undefined ? null : runtime.inspect(file, { signal })
-  const [generator, baseline] = await Promise.all([inspected(flags.generator), inspected(flags.baseline)])
+  const inspected = (network: 'generator' | 'baseline') => {
+    const file = flags[network]
+    return file === undefined ? null : runtime.inspect(file, { signal, weights: weights[network] })
+  }
+  const [generator, baseline] = await Promise.all([inspected('generator'), inspected('baseline')])
   const cache = resolve(io.cwd, DEFAULT_CACHE)
   return settingsOfWeights(flags, { generator, baseline }, { set, cache })
+}
+
+/**
+ * Return the set of weights of each file from the words of `--weights`: NAME for all files, or NETWORK=NAME.
+ * @throws UsageError for a network without a file
+ */
+function weightSets(
+  words: readonly string[],
+  files: Pick<Options, 'generator' | 'baseline'>,
+): { readonly generator?: string; readonly baseline?: string } {
+  const given = (['generator', 'baseline'] as const).filter((network) => files[network] !== undefined)
+  const sets: { generator?: string; baseline?: string } = {}
+  for (const word of words) {
+    const [, own, name = word] = /^(generator|baseline)=(.*)$/.exec(word) ?? []
+    const networks = given.filter((network) => own === undefined || own === network)
+    if (name === '')
+      throw new UsageError(`--weights ${word}: no name (expected ${own}=NAME)`, {
+        hint: '`freetumor checkpoint inspect` lists the sets of a file',
+      })
+    if (networks.length === 0)
+      throw new UsageError(
+        `--weights ${word}: no file to select from (expected --${own ?? 'baseline'}, too)`,
+        {
+          hint: `for a configuration: --set networks.${own ?? 'baseline'}.weights=NAME`,
+        },
+      )
+    for (const network of networks) sets[network] = name
+  }
+  return sets
 }
 
 /** Return the map of a specialist, whose labels have ids of its own. */

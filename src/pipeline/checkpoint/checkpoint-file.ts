@@ -40,6 +40,15 @@ async function fileOfFolder(folder: string): Promise<string> {
   const step = (await bestCheckpoint(run)) ?? (await latestCheckpoint(run))
   if (step !== null) return join(step, WEIGHTS)
   const names = (await readdir(folder)).sort()
+  const lacking = PLANS.filter((name) => !names.includes(name))
+  // a `dataset.json` alone is that of a data set
+  if (names.includes('plans.json'))
+    throw new UsageError(
+      `${folder}: an nnU-Net model that is not complete (found no ${lacking.join(', ')})`,
+      {
+        hint: `copy ${lacking.join(', ')} of the model into the folder`,
+      },
+    )
   throw new UsageError(
     `${folder}: the folder holds no checkpoint (expected a run, a step, a MONAI bundle or an nnU-Net model, found ${listed(names)})`,
     { hint: 'name a checkpoint file' },

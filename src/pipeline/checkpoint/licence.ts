@@ -5,10 +5,13 @@ import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { writeWhole } from '../../whole-file.js'
 import type { CheckpointFacts, WeightsLicence } from '../ports/checkpoint.js'
+import type { PluginIdentity } from '../ports/plugin.js'
 
 type LicensedFacts = Pick<CheckpointFacts, 'path' | 'format' | 'sha256' | 'metadata'>
 
 const MOST_LETTERS = 200
+/** Name and version of a plug-in have at most 100 letters each. */
+const MOST_FILE_LETTERS = 255
 const BOUNDS = { bytes: 1e6, values: 10_000 }
 
 /**
@@ -24,6 +27,14 @@ export async function licencesOf(
   const own = { network, file: basename(path), sha256, licence: recorded }
   if (recorded !== null) return [own]
   return isOwn(facts) ? listed(facts.metadata?.licences) : [own]
+}
+
+/** Return the licence of a plug-in, as its hello states it. */
+export function licenceOfPlugin(
+  network: WeightsLicence['network'],
+  { name, version, licence, sha256 }: PluginIdentity,
+): WeightsLicence {
+  return { network, file: `plug-in ${name} ${version}`, sha256, licence }
 }
 
 /** Return the licences in the run of a checkpoint, as its `plan.json` states them; none if it cannot be read. */
@@ -56,13 +67,25 @@ export async function recordLicence(
   return { file }
 }
 
-/** Return one warning for each foreign file without a recorded licence. */
-export function unknownLicences(licences: readonly WeightsLicence[]): readonly string[] {
+/**
+ * Return one warning for each foreign file without a recorded licence.
+ * @param paths of the files that are used here, for a command that works from this folder
+ */
+export function unknownLicences(
+  licences: readonly WeightsLicence[],
+  paths: readonly string[],
+): readonly string[] {
   const unknown = licences.filter(({ licence }) => licence === null)
   return unknown.map(
     ({ network, file }) =>
-      `networks.${network}: the licence of ${file} is not stated; record it: freetumor checkpoint licence ${file} NAME`,
+      `networks.${network}: the licence of ${file} is not stated; record it: ${recordCommand(file, paths)}`,
   )
+}
+
+/** Return the command that records the licence of a file. */
+export function recordCommand(file: string, paths: readonly string[]): string {
+  const path = paths.find((one) => basename(one) === file) ?? file
+  return `freetumor checkpoint licence ${path} NAME`
 }
 
 /** @throws CheckpointError if the record is damaged, or belongs to other weights */
@@ -92,13 +115,15 @@ function listed(value: unknown): WeightsLicence[] {
   return value.slice(0, 100).flatMap((entry: unknown) => {
     const { network, file, sha256, licence } = asRecord(entry) ?? {}
     if (network !== 'segmentor' && network !== 'baseline' && network !== 'generator') return []
-    if (!isText(file) || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) return []
+    if (!isText(file, MOST_FILE_LETTERS) || !(sha256 === null || isHash(sha256))) return []
     return [{ network, file, sha256, licence: isText(licence) ? licence : null }]
   })
 }
 
-function isText(value: unknown): value is string {
-  return (
-    typeof value === 'string' && value.length > 0 && value.length <= MOST_LETTERS && !/\p{Cc}/u.test(value)
-  )
+function isHash(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+}
+
+function isText(value: unknown, most = MOST_LETTERS): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= most && !/\p{Cc}/u.test(value)
 }

@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises'
+import { access, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Pseudonyms, pseudonymsOf } from '../../curation/dicom/pseudonyms.js'
 import { labelsOfSegments } from '../../curation/dicom/segments.js'
@@ -206,12 +206,16 @@ async function convertTasks(
   if (left.length > 0) {
     await using log = await openJsonLog<ConversionLine>(join(out, CONVERSIONS))
     const work = temporaryName(join(out, 'work'))
-    for await (const outcome of reader.convert({ work, jobs: left }, { signal })) {
-      const result = resultOf(tasks[outcome.job]!, outcome, region)
-      if (result.line !== null) log.write(result.line)
-      await log.flush()
-      results.set(outcome.job, result)
-      onCase?.(results.size, tasks.length, result.task.id)
+    try {
+      for await (const outcome of reader.convert({ work, jobs: left }, { signal })) {
+        const result = resultOf(tasks[outcome.job]!, outcome, region)
+        if (result.line !== null) log.write(result.line)
+        await log.flush()
+        results.set(outcome.job, result)
+        onCase?.(results.size, tasks.length, result.task.id)
+      }
+    } finally {
+      await rm(work, { recursive: true, force: true })
     }
   }
   return tasks.map((_, at) => results.get(at)!)

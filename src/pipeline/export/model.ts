@@ -4,7 +4,7 @@ import { publishedPreparation } from '../../config/preparation.js'
 import { asRecord } from '../../foreign-text.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
-import { licencesOf } from '../checkpoint/licence.js'
+import { licencesOf, recordCommand } from '../checkpoint/licence.js'
 import type { StageContext } from '../context.js'
 import type { MergingOrder, WeightsLicence } from '../ports/checkpoint.js'
 import type { ExportedFiles, ExportPreparation, ModelFormat } from '../ports/export.js'
@@ -57,10 +57,7 @@ export async function exportModelOf(
   const licences = await licencesOf('segmentor', facts)
   for (const { file, licence } of licences)
     if (licence === null)
-      note(
-        `${file}: its licence is not stated; record it: freetumor checkpoint licence ${file} NAME`,
-        'warning',
-      )
+      note(`${file}: its licence is not stated; record it: ${recordCommand(file, [checkpoint])}`, 'warning')
   const stated = asRecord(facts.metadata)?.region ?? region ?? null
   const about = { writer: 'freetumor', checkpointSha256: sha256, region: stated, licences }
   const preparation = region === undefined ? null : preparationOfRegion(region)

@@ -159,7 +159,7 @@ function refuseInputFolder(out: string, { images, labels }: LabelOrgansOptions):
       throw new UsageError(`--out: same folder as ${flag} (found ${out})`, { hint: 'name another folder' })
 }
 
-/** @throws UsageError if the names beside the given labels are those of another region: their ids would be other organs */
+/** @throws UsageError if the names next to the given labels are those of another region: their ids would be other organs */
 async function refuseOtherRegion(labels: string, region: Region): Promise<void> {
   const named = await regionBeside(labels)
   if (named === null || named === region) return

@@ -1,12 +1,13 @@
 /** Order of the patches that a SwinUNETR merges (docs/method.md#8-networks-and-checkpoints). */
 export type MergingOrder = 'legacy' | 'corrected' | 'v2'
 
-/** Licence of weights that a network uses or started from. */
+/** Licence of weights that a network uses or started from, or of a plug-in. */
 export interface WeightsLicence {
   readonly network: 'segmentor' | 'baseline' | 'generator'
-  /** Name of the file, without its folder. */
+  /** Name of the file, without its folder; of a plug-in: `plug-in NAME VERSION`. */
   readonly file: string
-  readonly sha256: string
+  /** Hash of the file, or of the program of a plug-in; null for a plug-in without a program file. */
+  readonly sha256: string | null
   /** Null: the licence of these weights of another project is not stated. */
   readonly licence: string | null
 }

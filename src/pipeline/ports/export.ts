@@ -4,7 +4,7 @@ import type { MergingOrder } from './checkpoint.js'
 /** Formats that weights are exported to. */
 export type ModelFormat = 'nnunet' | 'safetensors' | 'onnx' | 'monai-bundle' | 'torchscript'
 
-/** What a network expects, and the names of its outputs, for a file that does not state them. */
+/** Preparation of scans for a network, and names of its outputs, for a file that does not state them. */
 export interface ExportPreparation extends Preparation {
   readonly region: string
   /** Taken if there are as many as outputs. */

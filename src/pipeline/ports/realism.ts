@@ -6,7 +6,7 @@ export interface RealismSpec {
   readonly workers: number
   /** Folder of the measures, one file per case. */
   readonly directory: string
-  /** Of the isotropic grid. */
+  /** Spacing of the isotropic grid. */
   readonly spacingMm: number
   readonly cases: readonly {
     readonly id: string

@@ -224,7 +224,7 @@ function refuseForNnUNet({ grid, blend, windows }: PredictSettings): void {
 }
 
 /** @throws UsageError for networks that nnunetv2 does not have, and for ensembles */
-function refuseOtherNetworks({ members, kind }: PredictWeights): void {
+function refuseOtherNetworks({ members, kind, plugin }: PredictWeights): void {
   if (kind === 'resenc' || kind === 'unet') {
     if (members.length === 1) return
     throw new UsageError(
@@ -234,7 +234,8 @@ function refuseOtherNetworks({ members, kind }: PredictWeights): void {
       },
     )
   }
-  throw new UsageError(`--profile nnunet: wrong kind of network (expected resenc or unet, found ${kind})`, {
+  const found = plugin === null ? (kind ?? 'another network') : 'a plug-in'
+  throw new UsageError(`--profile nnunet: wrong kind of network (expected resenc or unet, found ${found})`, {
     hint: 'omit --profile',
   })
 }

@@ -65,6 +65,7 @@ export async function cropTumor(
   const lesion = inCrop((at) => own[at] === 1)
   if (!lesion.includes(1)) return 'tumor smaller than a voxel of the crop'
   const all = inCrop((at) => tumorIds.has(labels.label.data[at]!))
+  const organ = inCrop((at) => labels.label.data[at] === one.organData.label)
   const { tumors } = labels
   if (
     tumors !== null &&
@@ -78,7 +79,7 @@ export async function cropTumor(
     file,
     lesionMm,
     lesion: runsOf(lesion),
-    cues: cuesOf(voxels, all, grid, lesionMm),
+    cues: cuesOf(voxels, all, organ, grid, lesionMm),
     others: all.some((value, at) => value === 1 && lesion[at] === 0),
   }
 }

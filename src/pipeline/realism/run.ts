@@ -20,14 +20,14 @@ import type {
   MeasuredTumors,
   RealismSpec,
 } from '../ports/realism.js'
-import { exceededLimits } from './gate.js'
+import { exceededLimits } from './limits.js'
 import type { RealismMeasure, RealismResult } from './result.js'
 import {
   MEASURE_NAMES,
   MEASURE_UNITS,
   REALISM_DEFAULTS,
   type RealismOptions,
-  SIZE_CLASSES,
+  TUMOR_SIZE_CLASSES,
 } from './settings.js'
 import { type CaseToMeasure, measuredCase } from './spec.js'
 
@@ -65,7 +65,7 @@ export async function compareRealism(options: RealismOptions, context: StageCont
   const result: RealismResult = {
     version: 1,
     settings: { spacingMm, minTumors, permutations, resamples, seed },
-    sizes: SIZE_CLASSES,
+    sizes: TUMOR_SIZE_CLASSES,
     measures: compared.measures,
     features: compared.features,
     ...compared.found,
@@ -228,7 +228,7 @@ async function compare(
   const { minTumors, permutations, resamples, seed } = { ...REALISM_DEFAULTS, ...given(options) }
   const names = organs.length > 1 ? ['all', ...organs] : organs.length === 1 ? ['all', organs[0]!] : ['all']
   const groups = names.flatMap((organ) =>
-    ['all', ...SIZE_CLASSES.map(({ name }) => name)].map((size) => ({
+    ['all', ...TUMOR_SIZE_CLASSES.map(({ name }) => name)].map((size) => ({
       id: `${organ}/${size}`,
       kind: 'group' as const,
       organ,
@@ -243,7 +243,7 @@ async function compare(
     resamples,
     minTumors,
     minPatients: MIN_PATIENTS,
-    sizes: SIZE_CLASSES,
+    sizes: TUMOR_SIZE_CLASSES,
     files,
     // the longest one first
     cases: [COPIES, ...groups],

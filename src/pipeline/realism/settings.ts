@@ -34,7 +34,7 @@ export const REALISM_DEFAULTS = {
 } as const
 
 /** Sizes by the diameter of a ball of the tumor's volume. */
-export const SIZE_CLASSES: readonly TumorSizeClass[] = [
+export const TUMOR_SIZE_CLASSES: readonly TumorSizeClass[] = [
   { name: 'under 10 mm', fromMm: 0, toMm: 10 },
   { name: '10 to 20 mm', fromMm: 10, toMm: 20 },
   { name: 'over 20 mm', fromMm: 20, toMm: null },

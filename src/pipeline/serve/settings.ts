@@ -13,6 +13,7 @@ import {
 } from '../checkpoint/coverage.js'
 import { isWhole } from '../checkpoint/differences.js'
 import { notStated } from '../checkpoint/hints.js'
+import { setsOf, type WeightSets } from '../checkpoint/weight-sets.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 
 /** Settings of a warm runtime. An option that the files state may be omitted and must not contradict them. */
@@ -27,6 +28,8 @@ export interface ServingOptions {
   readonly patchVoxels?: Vec3 | undefined
   /** Patch-merging order of a SwinUNETR whose file does not state it. */
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
+  /** Sets of weights in the files of generator and baseline, where a file holds several. */
+  readonly weights?: WeightSets | undefined
   /** Output of the generator for an organ. Default: what its file states, else `shared` as published. */
   readonly channel?: 'organ' | 'shared' | undefined
   /** Sizes and textures of tumors, rules of acceptance, overlap of windows: sections of a run's configuration. */
@@ -149,6 +152,7 @@ function configOf(
   { generator, baseline, channel }: Networks,
 ): ServeConfig {
   const { windowHu, spacingMm, patchVoxels } = known
+  const weights = setsOf(options.weights)
   const input = {
     job: 'segmentation',
     region,
@@ -158,11 +162,16 @@ function configOf(
     networks: {
       baseline: baseline && {
         checkpoint: baseline.path,
-        weights: null,
+        weights: weights.baseline,
         trainFrom: null,
         patchMerging: options.merging,
       },
-      generator: generator && { checkpoint: generator.path, weights: null, trainFrom: null, channel },
+      generator: generator && {
+        checkpoint: generator.path,
+        weights: weights.generator,
+        trainFrom: null,
+        channel,
+      },
     },
     simulation: options.simulation,
     quality: options.quality,

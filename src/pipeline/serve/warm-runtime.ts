@@ -13,6 +13,7 @@ import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
 import { makeTemporaryFolder } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { covers, segmentorOf, tumorCoverage } from '../checkpoint/coverage.js'
+import { setsOf } from '../checkpoint/weight-sets.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import type { ServeFacts, ServeSession } from '../ports/serving.js'
@@ -124,13 +125,15 @@ export async function openWarmRuntime(
 ): Promise<WarmRuntime> {
   const { signal } = options
   if (signal?.aborted) throw openingStopped()
-  const inspect = async (path: string | undefined): Promise<CheckpointFacts | null> =>
-    path === undefined ? null : await runtime.inspect(await checkpointFile(path), { signal })
-  const same = options.baseline === options.generator
-  const [generator, other] = await Promise.all([
-    inspect(options.generator),
-    same ? null : inspect(options.baseline),
-  ])
+  refusePlugins(options)
+  const sets = setsOf(options.weights)
+  const inspect = async (network: 'generator' | 'baseline'): Promise<CheckpointFacts | null> => {
+    const path = options[network]
+    if (path === undefined) return null
+    return await runtime.inspect(await checkpointFile(path), { signal, weights: sets[network] })
+  }
+  const same = options.baseline === options.generator && sets.baseline === sets.generator
+  const [generator, other] = await Promise.all([inspect('generator'), same ? null : inspect('baseline')])
   const baseline = same ? generator : other
   const settings = serveSettings(options, generator, baseline)
   for (const note of settings.notes) options.onNote?.(note, 'warning')
@@ -149,6 +152,22 @@ export async function openWarmRuntime(
   } catch (error) {
     await opened.close(error instanceof RuntimeCrashError)
     throw signal?.aborted ? openingStopped() : error
+  }
+}
+
+/** @throws UsageError for a plug-in in the place of a checkpoint, as a configuration may name one */
+function refusePlugins(options: OpenRuntimeOptions): void {
+  for (const network of ['generator', 'baseline'] as const) {
+    const given: unknown = options[network]
+    if (given === undefined || typeof given === 'string') continue
+    const found =
+      typeof given === 'object' && given !== null && 'plugin' in given ? 'a plug-in' : typeof given
+    throw new UsageError(
+      `openRuntime: wrong ${network} (expected the path of a checkpoint, found ${found})`,
+      {
+        hint: 'plug-ins work in `train`, `synthesize` and `predict`',
+      },
+    )
   }
 }
 

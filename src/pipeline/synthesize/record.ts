@@ -60,9 +60,19 @@ export function recordedSettings(
     judgeOverlap: rest.evaluation.overlap,
     channel: rest.generatorChannel,
     checkpoints,
+    ...weightSets(rest),
     ...(reviews === null ? {} : { reviews }),
     ...(calibration === null ? {} : { calibration }),
   }
+}
+
+/** Return the sets of weights in their files, as far as they are named. */
+function weightSets({ generator, baseline }: Pick<SynthesisSettings, 'generator' | 'baseline'>): {
+  readonly weights?: Readonly<Record<string, string>>
+} {
+  const named = Object.entries({ generator: generator?.weights, baseline: baseline?.weights })
+  const weights = named.filter((entry): entry is [string, string] => entry[1] != null)
+  return weights.length === 0 ? {} : { weights: Object.fromEntries(weights) }
 }
 
 /**
@@ -76,13 +86,16 @@ export const PAINTING = {
 
 /** Return the SHA-256 of the settings that paint tumors, for the marks of the files. */
 export function paintingHash(recorded: Readonly<Record<string, unknown>>): string {
-  const { synthesize, checkpoints } = recorded
+  const { synthesize, checkpoints, weights } = recorded
   const { generator, plugins } = checkpoints as SynthesisLine['checkpoints']
+  const set = (weights as { readonly generator?: string } | undefined)?.generator
   const painting = [
     ...PAINTING.top.map((key) => recorded[key]),
     ...PAINTING.synthesize.map((key) => (synthesize as Readonly<Record<string, unknown>>)[key]),
     generator,
     plugins?.generator ?? null,
+    // absent by default: hashes of earlier versions stay
+    ...(set === undefined ? [] : [set]),
   ]
   return createHash('sha256').update(JSON.stringify(painting)).digest('hex')
 }

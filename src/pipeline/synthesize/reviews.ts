@@ -166,6 +166,9 @@ async function refuseOtherPainting(
     ...(differs(part(before, 'checkpoints', ['generator']), part(now, 'checkpoints', ['generator']))
       ? ['generator']
       : []),
+    ...(differs(part(before, 'weights', ['generator']), part(now, 'weights', ['generator']))
+      ? ['weights']
+      : []),
   ]
   if (others.length > 0)
     throw new UsageError(`${file}: reviews a synthesis of other settings (${others.join(', ')})`, {

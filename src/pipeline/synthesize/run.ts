@@ -96,8 +96,8 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const sources = [...ofHosts, ...weightsSources(weights)]
   refuseForbidden(sources)
   const hashes = {
-    generator: await hashOf(weights.generator, context),
-    baseline: await hashOf(weights.baseline, context),
+    generator: await hashOf(weights.generator, settings.generator?.weights, context),
+    baseline: await hashOf(weights.baseline, settings.baseline?.weights, context),
     ...(weights.plugins === undefined ? {} : { plugins: identitiesOf(weights.plugins) }),
   }
   const { policy, calibration } = await openPolicy(settings.quality, settings.prepare)
@@ -342,7 +342,10 @@ function identitiesOf(plugins: NonNullable<EarlierWeights['plugins']>) {
   return Object.fromEntries(Object.entries(plugins).map(([network, facts]) => [network, identityOf(facts)]))
 }
 
-async function hashOf(checkpoint: string | null, context: StageContext): Promise<string | null> {
-  if (checkpoint === null) return null
-  return (await context.runtime.inspect(checkpoint, { signal: context.signal })).sha256
+async function hashOf(
+  checkpoint: string | null,
+  weights: string | null | undefined,
+  { runtime, signal }: StageContext,
+): Promise<string | null> {
+  return checkpoint === null ? null : (await runtime.inspect(checkpoint, { signal, weights })).sha256
 }

@@ -9,6 +9,7 @@ import type { Vec3 } from '../../volume/volume.js'
 import { statesPreparation } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import { notStated } from '../checkpoint/hints.js'
+import { setsOf, type WeightSets } from '../checkpoint/weight-sets.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { WantedWeights } from '../train/weights.js'
 
@@ -44,6 +45,8 @@ export interface SynthesisSettings
 export interface SynthesisFlags {
   readonly generator?: string | undefined
   readonly baseline?: string | undefined
+  /** Sets of weights in the files of the two, where a file holds several. */
+  readonly weights?: WeightSets | undefined
   readonly region?: Region | 'specialist' | undefined
   readonly organs?: readonly OrganName[] | undefined
   readonly variants?: number | undefined
@@ -70,6 +73,7 @@ export function synthesisSettings(
   const { seed, synthesize, simulation, runtime } = withFlags(sections, flags)
   const organWeights = plannedWeights(region, synthesize.specialist, simulation.organWeights)
   const { generator, baseline } = networks
+  const weights = setsOf(flags.weights)
   return {
     name,
     seed,
@@ -78,7 +82,7 @@ export function synthesisSettings(
     simulation: { ...simulation, organWeights },
     patchVoxels: sampling.patchVoxels,
     generator: flags.generator
-      ? { checkpoint: flags.generator, weights: null, trainFrom: null, plugin: null }
+      ? { checkpoint: flags.generator, weights: weights.generator, trainFrom: null, plugin: null }
       : generator && {
           checkpoint: generatorFile(generator.checkpoint),
           weights: generator.weights,
@@ -86,7 +90,7 @@ export function synthesisSettings(
           plugin: generator.plugin,
         },
     baseline: flags.baseline
-      ? { checkpoint: flags.baseline, weights: null, trainFrom: null, plugin: null }
+      ? { checkpoint: flags.baseline, weights: weights.baseline, trainFrom: null, plugin: null }
       : baseline,
     organs: weightedOrgans(region, organWeights),
     generatorChannel: flags.channel ?? generator?.channel ?? (flags.generator ? 'shared' : null),

@@ -20,7 +20,7 @@ import {
   refuseWrongGenerator,
 } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
-import { licencesOf, licencesOfRun, unknownLicences } from '../checkpoint/licence.js'
+import { licenceOfPlugin, licencesOf, licencesOfRun, unknownLicences } from '../checkpoint/licence.js'
 import { type Prepared, usablePlugin } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import type { EarlierWeights } from '../plan/spec.js'
@@ -101,7 +101,11 @@ export async function earlierWeights(
     (path, at) => path !== null && [baseline, generator][at]?.checkpoint === null,
   )
   const inherited = await Promise.all(trained.map((path) => licencesOfRun(path!)))
-  return { ...paths, licences: [...stated, ...inherited.flat()] }
+  const ofPlugins = (['baseline', 'generator'] as const).flatMap((network) => {
+    const facts = plugins[network]
+    return facts === undefined ? [] : [licenceOfPlugin(network, facts)]
+  })
+  return { ...paths, licences: [...stated, ...inherited.flat(), ...ofPlugins] }
 }
 
 /** Start each plug-in once, before any other work. @throws PluginError, ConfigError for one that the stage cannot use */
@@ -142,7 +146,8 @@ export async function refuseUnusableWeights(
     licencesOfInitial(wanted, context),
   ])
   const licences = [...initial, ...named]
-  for (const text of unknownLicences(licences)) context.note(text, 'warning')
+  const paths = [wanted.initial, baseline, generator].flatMap((source) => source?.checkpoint ?? [])
+  for (const text of unknownLicences(licences, paths)) context.note(text, 'warning')
   if (baseline?.trainFrom && baseline.checkpoint === null) {
     const training = await loadConfig(baseline.trainFrom)
     refuseBlindTraining(wanted, trainingLabels(training).organs, baseline.trainFrom)

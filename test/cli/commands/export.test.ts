@@ -1,15 +1,16 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { addExportCommand } from '../../../src/cli/commands/export.js'
 import { runProgram } from '../../../src/cli/program.js'
 import { memoryIo } from '../../helpers/cli.js'
 import { runPython } from '../../helpers/python.js'
-import { temporaryFolder } from '../../helpers/temporary.js'
 
-const folder = temporaryFolder()
+const folder = mkdtempSync(join(tmpdir(), 'freetumor-test-'))
 runPython('test/fixtures/make_checkpoints.py', folder)
 runPython('test/fixtures/make_segmentors.py', folder)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 async function exported(...argv: string[]) {
   const io = memoryIo()

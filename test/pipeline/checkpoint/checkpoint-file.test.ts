@@ -50,6 +50,15 @@ test('a folder without weights is refused with what it holds', async () => {
   await expect(checkpointFile(folderWith())).rejects.toThrow(/found nothing/)
 })
 
+test('a folder with plans of an nnU-Net names the file that it lacks', async () => {
+  await expect(checkpointFile(folderWith('plans.json', 'fold_0/checkpoint_final.pth'))).rejects.toMatchObject(
+    {
+      message: expect.stringContaining('an nnU-Net model that is not complete (found no dataset.json)'),
+      commandHint: 'copy dataset.json of the model into the folder',
+    },
+  )
+})
+
 test('one fold of an nnU-Net is refused with the name of its model folder', async () => {
   const folder = folderWith('plans.json', 'dataset.json', 'fold_0/checkpoint_final.pth')
   await expect(checkpointFile(join(folder, 'fold_0/checkpoint_final.pth'))).rejects.toMatchObject({

@@ -2,7 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { UsageError } from '../../../src/errors.js'
-import { licencesOf, recordLicence, unknownLicences } from '../../../src/pipeline/checkpoint/licence.js'
+import {
+  licenceOfPlugin,
+  licencesOf,
+  recordLicence,
+  unknownLicences,
+} from '../../../src/pipeline/checkpoint/licence.js'
 import { refuseUnusableWeights } from '../../../src/pipeline/train/weights.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { checkpointFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
@@ -20,14 +25,14 @@ test('weights of another project have no licence until it is recorded, once for 
   const facts = weightsOf(null)
   const unknown = await licencesOf('baseline', facts)
   expect(unknown).toEqual([{ network: 'baseline', file: 'TGAN.pt', sha256, licence: null }])
-  expect(unknownLicences(unknown)).toEqual([
-    'networks.baseline: the licence of TGAN.pt is not stated; record it: freetumor checkpoint licence TGAN.pt NAME',
+  expect(unknownLicences(unknown, ['other.pt', 'weights/TGAN.pt'])).toEqual([
+    'networks.baseline: the licence of TGAN.pt is not stated; record it: freetumor checkpoint licence weights/TGAN.pt NAME',
   ])
   const { file } = await recordLicence(facts, ' CC-BY-NC-4.0 ')
   expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ licence: 'CC-BY-NC-4.0', sha256 })
   const known = await licencesOf('generator', facts)
   expect(known).toEqual([{ network: 'generator', file: 'TGAN.pt', sha256, licence: 'CC-BY-NC-4.0' }])
-  expect(unknownLicences(known)).toEqual([])
+  expect(unknownLicences(known, [])).toEqual([])
 })
 
 test('a recorded licence does not apply to other weights under the same name', async () => {
@@ -42,6 +47,19 @@ test('own weights have the licences of the weights that they build on', async ()
   const other = [{ network: 'judge', file: 'x', sha256, licence: 'MIT' }, 'text', { network: 'segmentor' }]
   const facts = weightsOf({ kind: 'segmentor', licences: [...inherited, ...other] })
   expect(await licencesOf('baseline', facts)).toEqual(inherited)
+})
+
+test('the licence of a plug-in is inherited like that of weights', async () => {
+  const plugin = { name: 'p'.repeat(100), version: 'v'.repeat(100), licence: 'CC-BY-NC-4.0', sha256: null }
+  const own = licenceOfPlugin('generator', plugin)
+  expect(own).toEqual({
+    network: 'generator',
+    file: `plug-in ${plugin.name} ${plugin.version}`,
+    sha256: null,
+    licence: 'CC-BY-NC-4.0',
+  })
+  const facts = weightsOf({ kind: 'segmentor', licences: [own, { ...own, sha256: 'x' }] })
+  expect(await licencesOf('segmentor', facts)).toEqual([own])
 })
 
 test('a training warns about weights without a licence, and returns all licences', async () => {

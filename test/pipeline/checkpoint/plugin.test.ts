@@ -59,13 +59,15 @@ function world(facts: PluginFacts) {
   return { notes, started, weights: (of: RunConfig) => earlierWeights(wantedWeights(of), context, start) }
 }
 
-test('starts the plug-ins of a training once, and notes their licences', async () => {
+test('starts the plug-ins of a training once, notes their licences, and lists them with those of weights', async () => {
   const { weights, started, notes } = world(FACTS)
   expect(await weights(config(BOTH))).toEqual({
     baseline: null,
     generator: null,
     plugins: { baseline: FACTS, generator: FACTS },
-    licences: [],
+    licences: (['baseline', 'generator'] as const).map((network) => {
+      return { network, file: 'plug-in mine 1', sha256: FACTS.sha256, licence: 'MIT' }
+    }),
   })
   expect(started.map((spec) => spec.command)).toEqual([['python3', 'a.py'], command])
   expect(notes).toEqual([

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ScannedSeries } from '../../../src/curation/dicom/series.js'
@@ -39,7 +39,8 @@ function reader(all: readonly ScannedSeries[], { stopAfter = Infinity, broken = 
   const converted: string[] = []
   const made: DicomReader = {
     scan: async () => ({ series: all, files: all.length, others: 0, links: 0, unreadable: [] }),
-    async *convert({ jobs }, { signal }) {
+    async *convert({ work, jobs }, { signal }) {
+      mkdirSync(work)
       for (const { job, image, paths } of jobs) {
         if (converted.length === stopAfter) {
           stop()
@@ -83,6 +84,7 @@ test('a stopped conversion keeps its complete cases, and the next one converts t
   const error = await call(stopped.made, controller.signal).catch((one: unknown) => one)
   expect(error).toBeInstanceOf(StoppedError)
   expect(error).toMatchObject({ exitCode: 75 })
+  expect(readdirSync(join(cwd, 'out')).filter((name) => name.includes('.tmp.'))).toEqual([])
   const resumed = reader(all)
   const result = await call(resumed.made)
   expect([...stopped.converted, ...resumed.converted]).toEqual(['1.1', '1.2', '1.3'])

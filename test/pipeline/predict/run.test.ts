@@ -65,6 +65,7 @@ const files: Record<string, Partial<CheckpointFacts>> = {
       segmentorFacts(3, { name: 'fold_1', architecture: 'unet', ...lacking('a') }),
     ],
   },
+  'resenc.pt': { networks: [segmentorFacts(3, { architecture: 'resenc' })] },
   'torn.pt': { networks: [segmentorFacts(3, lacking('a', 'b', 'c', 'd'))] },
   'four.pt': {
     networks: [
@@ -90,6 +91,11 @@ const files: Record<string, Partial<CheckpointFacts>> = {
 function predict(options: Partial<PredictOptions> = {}, checkpoint = ['model.pt']): Promise<Prediction> {
   const runtime = inMemoryRuntime({
     inspect: (path) => facts(path, files[path.slice(folder.length + 1)] ?? {}),
+    inspectPlugin: () => ({
+      ...{ name: 'threshold', version: '1', licence: 'MIT', sha256: null, synthesize: null },
+      segment: { names: ['background', 'tumor'], spacingMm: null, windowHu: null, patchVoxels: [96, 96, 96] },
+      tumorOutputs: [1],
+    }),
     predict: ({ id, name }, spec) => {
       if (specs.at(-1) !== spec) specs.push(spec)
       if (id === stopAt) throw new Error('killed')
@@ -295,6 +301,18 @@ describe('an nnU-Net', () => {
     await expect(predict({ windows: 'coarse' }, ['nnunet'])).rejects.toThrow(
       /--windows coarse: not possible with an nnU-Net model/,
     )
+  })
+
+  test('profile nnunet has no coarse windows, and names a plug-in as another kind of network', async () => {
+    await expect(predict({ profile: 'nnunet', windows: 'coarse' }, ['resenc.pt'])).rejects.toThrow(
+      /--windows coarse: not possible with an nnU-Net model \(expected all\)/,
+    )
+    await predict({ profile: 'nnunet' }, ['resenc.pt'])
+    expect(specs[0]).toMatchObject({ method: 'nnunet', windowChoice: 'all' })
+    const plugin = { command: ['threshold'], startTimeoutSeconds: 1, requestTimeoutSeconds: 1 }
+    await expect(
+      predict({ profile: 'nnunet', plugin, windowHu: [-175, 250], spacingMm: [1, 1, 1] }, []),
+    ).rejects.toThrow(/--profile nnunet: wrong kind of network \(expected resenc or unet, found a plug-in\)/)
   })
 
   test('is refused if one of its folds is not whole', async () => {

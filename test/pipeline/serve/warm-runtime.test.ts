@@ -110,6 +110,26 @@ describe('the settings of a warm runtime', () => {
     await expect(wrong).rejects.toThrow('openRuntime: unknown key quality.shareSeen')
   })
 
+  it('select a set of weights for both files or for each', async () => {
+    await using same = await open({ ...both, weights: 'ema' })
+    expect(same.config.networks).toMatchObject({
+      baseline: { weights: 'ema' },
+      generator: { weights: 'ema' },
+    })
+    await using each = await open({ ...both, weights: { baseline: 'teacher' } })
+    expect(each.config.networks).toMatchObject({
+      baseline: { weights: 'teacher' },
+      generator: { weights: null },
+    })
+  })
+
+  it.each(['generator', 'baseline'] as const)('refuse a plug-in as %s by name', async (network) => {
+    const refused = open({ [network]: { plugin: { command: ['painter'] } } } as never)
+    await expect(refused).rejects.toThrow(
+      `openRuntime: wrong ${network} (expected the path of a checkpoint, found a plug-in)`,
+    )
+  })
+
   it('refuse a file that is no segmentor or no generator', async () => {
     await expect(open({ baseline: 'generator.pt' })).rejects.toBeInstanceOf(CheckpointError)
     await expect(open({ generator: 'baseline.pt' })).rejects.toBeInstanceOf(CheckpointError)

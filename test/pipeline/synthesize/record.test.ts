@@ -54,3 +54,11 @@ it('a folder of other settings is refused by their names, a damaged record as su
     'its synthesis.json is damaged',
   )
 })
+
+it('another set of weights of the same file is another setting', async () => {
+  const out = temporaryFolder()
+  const baseline = { checkpoint: 'b.pt', weights: 'student', trainFrom: null, plugin: null }
+  await refuseOtherSettings(out, { ...settings, baseline }, checkpoints, none)
+  const other = { ...settings, baseline: { ...baseline, weights: 'teacher' } }
+  await expect(refuseOtherSettings(out, other, checkpoints, none)).rejects.toThrow('other settings (weights)')
+})

@@ -299,6 +299,24 @@ describe('verdicts', () => {
     }
   }
 
+  it('a named set of weights is selected in every inspection of its file', async () => {
+    const folder = temporaryFolder()
+    await writeFile(join(folder, 'b.pt'), '')
+    const config = withBaseline(folder)
+    const baseline = { ...config.networks.baseline!, weights: 'teacher' }
+    const twin = memoryRuntime()
+    const named: unknown[] = []
+    const runtime: ModelRuntime = {
+      ...twin,
+      inspect: (path, options) => {
+        named.push(options?.weights)
+        return twin.inspect(path, options)
+      },
+    }
+    await made({ ...config, networks: { ...config.networks, baseline } }, join(folder, 'out'), runtime)
+    expect(new Set(named)).toEqual(new Set(['teacher']))
+  })
+
   it('a rejected tumor is planned again, at most as often as allowed, and each attempt is a line', async () => {
     const folder = temporaryFolder()
     await writeFile(join(folder, 'b.pt'), '')

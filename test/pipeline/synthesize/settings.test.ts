@@ -64,6 +64,18 @@ describe('the settings of a configuration', () => {
     })
   })
 
+  it.each([
+    ['teacher', 'teacher', 'teacher'],
+    [{ baseline: 'ema' }, null, 'ema'],
+  ])('select the sets of weights %j of their own files only', (weights, generator, baseline) => {
+    const files = { generator: '/g2.pt', baseline: '/b2.pt', weights }
+    expect(synthesisSettings(config(), files)).toMatchObject({
+      generator: { weights: generator },
+      baseline: { weights: baseline },
+    })
+    expect(synthesisSettings(config(), { weights }).baseline).toMatchObject({ weights: null })
+  })
+
   it('of a specialist paint its organ alone', () => {
     const { simulation, synthesize } = synthesisSettings(config(), {
       region: 'specialist',

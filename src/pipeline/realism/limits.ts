@@ -24,7 +24,7 @@ export function parseLimit(word: string): RealismLimit {
 export async function readLimits(file: string): Promise<readonly RealismLimit[]> {
   const content = await readForeignJson(file, {
     unreadable: (code, cause) =>
-      new UsageError(cannotBeRead(file, code), { hint: 'correct the path after --gate', cause }),
+      new UsageError(cannotBeRead(file, code), { hint: 'correct the path after --limits', cause }),
   })
   const limits = asRecord(content)?.limits
   if (!Array.isArray(limits))

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { UsageError } from '../../../src/errors.js'
-import { exceededLimits, parseLimit, readLimits } from '../../../src/pipeline/realism/gate.js'
+import { exceededLimits, parseLimit, readLimits } from '../../../src/pipeline/realism/limits.js'
 import type { RealismMeasure } from '../../../src/pipeline/realism/result.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
@@ -47,7 +47,7 @@ describe('limits', () => {
   })
 
   test('are read from a file', async () => {
-    const file = join(temporaryFolder(), 'gate.json')
+    const file = join(temporaryFolder(), 'limits.json')
     writeFileSync(file, JSON.stringify({ limits: [{ measure: 'frechetTumor', organ: 'liver', max: 4 }] }))
     expect(await readLimits(file)).toEqual([{ measure: 'frechetTumor', organ: 'liver', size: 'all', max: 4 }])
   })
@@ -58,7 +58,7 @@ describe('limits', () => {
     ['{"limits": [{"measure": "frechetTumor", "max": 1, "min": 0}]}', /limits\.0: wrong limit/],
     ['{"limits": [{"measure": "beauty", "max": 1}]}', /unknown measure beauty/],
   ])('of a wrong file are refused: %s', async (content, message) => {
-    const file = join(temporaryFolder(), 'gate.json')
+    const file = join(temporaryFolder(), 'limits.json')
     writeFileSync(file, content)
     await expect(readLimits(file)).rejects.toThrow(message)
     await expect(readLimits(file)).rejects.toBeInstanceOf(UsageError)
