@@ -22,7 +22,7 @@ import {
 import {
   type HardNegativeOptions,
   type HardNegatives,
-  mineHardNegatives as hardNegativesOfMasks,
+  hardNegativesOfMasks,
 } from './pipeline/evaluate/hard-negatives.js'
 import {
   calibrateOperatingPoint,

@@ -294,7 +294,7 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   checkpoints: ['models'],
   data: ['config'],
   inference: ['config', 'models', 'checkpoints', 'data', 'plugins'],
-  evaluation: ['data'],
+  evaluation: ['config', 'data'],
   realism: ['config', 'data', 'evaluation'],
   synthesis: ['config', 'models', 'checkpoints', 'data', 'inference', 'plugins'],
   training: ['config', 'models', 'checkpoints', 'data', 'inference', 'evaluation', 'synthesis'],

@@ -69,7 +69,7 @@ describe('lesions', () => {
   })
 
   test('have no figure in an empty bin', () => {
-    expect(summary.bins[6]).toMatchObject({ numTrue: 0, sensitivity: null, precision: null, f1: null })
+    expect(summary.bins[8]).toMatchObject({ numTrue: 0, sensitivity: null, precision: null, f1: null })
   })
 })
 

@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { REGIONS } from '../../config/schema.js'
 import { parseMap } from '../../curation/datasets/remap.js'
-import { mineHardNegatives } from '../../pipeline/evaluate/hard-negatives.js'
+import { hardNegativesOfMasks } from '../../pipeline/evaluate/hard-negatives.js'
 import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { usableProcessors } from '../../usable-processors.js'
@@ -50,7 +50,7 @@ export const addHardNegativesCommand: AddCommand = (program, io) => {
       const predictionMap =
         mapPredictions === undefined ? undefined : parseMap(mapPredictions, options.region)
       const mined = await withLogFolder(io, torchRuntime(), (context) =>
-        mineHardNegatives({ ...options, predictionMap }, context),
+        hardNegativesOfMasks({ ...options, predictionMap }, context),
       )
       printResult(io, 'hard-negatives', output, mined, () => [
         `${counted(mined.hardNegatives.length, 'false positive')} in ${counted(mined.scans, 'scan')}, ${mined.lesionFree} lesion-free`,

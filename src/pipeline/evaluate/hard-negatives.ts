@@ -50,7 +50,7 @@ export interface HardNegatives {
  * List the false positives in masks of healthy scans, for `sampling.hardNegatives`.
  * @throws DataError without a false positive, or for a case that cannot be measured
  */
-export async function mineHardNegatives(
+export async function hardNegativesOfMasks(
   options: HardNegativeOptions,
   context: StageContext,
 ): Promise<HardNegatives> {

@@ -1,14 +1,12 @@
-import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
-import { DataError, UsageError } from '../../errors.js'
+import { UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
 import { type CaseMeasures, parseCaseMeasures } from '../../evaluation/measures.js'
-import { needsProbabilities } from '../../evaluation/operating-point.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
@@ -16,14 +14,7 @@ import { counted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
-import {
-  compareWithFit,
-  type OpenedOperatingPoint,
-  operatingPointSpec,
-  readOperatingPoint,
-  refuseAppliedPoint,
-  settingsOfMasks,
-} from '../operating-point.js'
+import { operatingPointSpec } from '../operating-point.js'
 import type { OperatingPointSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
@@ -38,14 +29,13 @@ import {
 } from './label-conventions.js'
 import {
   distinctNames,
-  filesOfCases,
   type MaskFiles,
   type PairedMasks,
   pairMasks,
   patientsOfCases,
-  volumesIn,
 } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
+import { pointOf, scoresFolder } from './point-of-masks.js'
 import {
   decidingOptions,
   type EvaluateOptions,
@@ -53,6 +43,7 @@ import {
   measuredIds,
   namesOfIds,
 } from './settings.js'
+import { scoresOf } from './score-files.js'
 import { evaluateSpec } from './spec.js'
 
 export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -218,32 +209,6 @@ async function inputsOf(options: EvaluateOptions, context: StageContext): Promis
   }
 }
 
-/** Read the operating point of an evaluation, and compare it with the masks. */
-async function pointOf(
-  { operatingPoint, predictions }: EvaluateOptions,
-  context: StageContext,
-): Promise<OpenedOperatingPoint | null> {
-  if (operatingPoint === undefined) return null
-  const point = await readOperatingPoint(operatingPoint)
-  const settings = await settingsOfMasks(predictions)
-  refuseAppliedPoint(predictions, settings)
-  compareWithFit(point, settings, predictions, (text) => context.note(text, 'warning'))
-  return point
-}
-
-/** Return the folder of probabilities; an operating point that needs them takes those of the prediction. */
-function scoresFolder(
-  { scores, predictions }: EvaluateOptions,
-  point: OpenedOperatingPoint | null,
-): string | undefined {
-  if (scores !== undefined || point === null || !needsProbabilities(point.point.rule)) return scores
-  const folder = join(predictions, 'probabilities')
-  if (existsSync(folder)) return folder
-  throw new UsageError(`${point.file}: needs probabilities (expected --scores or ${folder})`, {
-    hint: 'predict with --probabilities, or pass --scores DIR',
-  })
-}
-
 async function factsOf(
   { pairs, unpredicted }: PairedMasks,
   scores: string | undefined,
@@ -393,41 +358,6 @@ function compareBoth(
 ): Comparison {
   const names = distinctNames(resolve(predictions), resolve(against!))
   return compare(first.cases, second.cases, profile, { seed, names })
-}
-
-/**
- * Return the probability files of each case: `NAME.nii.gz`, or `NAME_ID.nii.gz` of the tumor ids, which
- * `predict --probabilities` writes.
- * @throws DataError if a case has none: its lesions would be scored by another measure than those of other cases
- */
-async function scoresOf(
-  folder: string | undefined,
-  pairs: readonly MaskFiles[],
-  { predictionMap }: EvaluateOptions,
-  tumorIds: readonly number[],
-): Promise<Map<string, string[]>> {
-  if (folder === undefined) return new Map()
-  const all = (await volumesIn(folder)).files
-  const names = new Set(pairs.map(({ id }) => id))
-  const files = new Map([...all, ...filesOfCases(all, [...names])])
-  const outputs = Object.entries(predictionMap ?? Object.fromEntries(tumorIds.map((id) => [String(id), id])))
-    .filter(([, target]) => tumorIds.includes(target))
-    .map(([source]) => source)
-  const scores = pairs.map(({ id }): [string, string[]] => {
-    const own = files.get(id)
-    if (own !== undefined) return [id, [own]]
-    const parts = outputs.map((output) => `${id}_${output}`).filter((name) => !names.has(name))
-    return [id, parts.flatMap((name) => files.get(name) ?? [])]
-  })
-  const missing = scores.filter(([, paths]) => paths.length === 0)
-  if (missing.length > 0)
-    throw new DataError(
-      `${folder}: holds no score of ${counted(missing.length, 'case')} (first ${missing[0]![0]})`,
-      {
-        hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
-      },
-    )
-  return new Map(scores)
 }
 
 /** Return the organ mask of each case that has one; cases without one are a warning. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readHardNegatives } from '../../../src/config/lists.js'
 import type { CaseMeasures } from '../../../src/evaluation/measures.js'
-import { mineHardNegatives } from '../../../src/pipeline/evaluate/hard-negatives.js'
+import { hardNegativesOfMasks } from '../../../src/pipeline/evaluate/hard-negatives.js'
 import type { EvaluateSpec } from '../../../src/pipeline/ports/cases.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { lesion, measuredCase, overlap } from '../../helpers/measures.js'
@@ -43,7 +43,7 @@ test('hard-negatives lists false positives of healthy scans with case, place and
     a: [lesion('predicted', 3, false, { score: 0.7, centreMm: [-1, 0, 1] })],
     c: [],
   })
-  const mined = await mineHardNegatives({ ...options, mostPerCase: 2 }, context)
+  const mined = await hardNegativesOfMasks({ ...options, mostPerCase: 2 }, context)
   expect(mined).toMatchObject({ scans: 3, lesionFree: 1, file: options.out })
   const expected = [
     { case: 'hosts/a', mm: [-1, 0, 1], score: 0.7 },
@@ -63,13 +63,13 @@ test('without probabilities the largest false positives come first', async () =>
     { a: [lesion('predicted', 3, false), lesion('predicted', 8, false)] },
     false,
   )
-  const { hardNegatives } = await mineHardNegatives(options, context)
+  const { hardNegatives } = await hardNegativesOfMasks(options, context)
   expect(hardNegatives.map(({ score }) => score)).toEqual([null, null])
   expect(hardNegatives[0]!.volumeMl).toBeGreaterThan(hardNegatives[1]!.volumeMl)
 })
 
 test('masks without a false positive are refused, and no list is written', async () => {
   const { context, options } = world({ a: [] })
-  await expect(mineHardNegatives(options, context)).rejects.toThrow(/masks: no false positive/)
+  await expect(hardNegativesOfMasks(options, context)).rejects.toThrow(/masks: no false positive/)
   expect(existsSync(options.out)).toBe(false)
 })
