@@ -172,8 +172,8 @@ export type {
   FeatureSide,
   GroupFigure,
   NearestTumor,
-  TumorSizeClass,
   TumorCounts,
+  TumorSizeClass,
 } from './pipeline/ports/realism.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'

@@ -5,8 +5,8 @@
         [--orders legacy corrected v2]
 
 Run it with the Python of `freetumor setup --extra export`. It creates the other environments in DIR with pip, and
-writes a checkpoint with random weights for each patch-merging order. It exports each and computes one window of the scan with
-each file. Prints one line of JSON for each order and format.
+writes a checkpoint with random weights for each patch-merging order. It exports each and computes one window of the scan
+with each file. Prints one line of JSON for each order and format.
 """
 
 import argparse
@@ -113,6 +113,7 @@ def make_environment(folder: Path, packages: list[str]) -> None:
 def write_window(scan: str, patch: list[int], out: Path) -> None:
     """Write a window from the middle of a scan, prepared for the abdomen; axes that are too short are padded with 0."""
     import numpy as np
+
     from freetumor_runtime.data.crops import window_intensity
     from freetumor_runtime.data.volumes import load_prepared_image
 
@@ -130,6 +131,7 @@ def write_checkpoint_of(folder: Path, order: str, feature_size: int, patch: list
     """Write a checkpoint with random weights, its digests, and its logits of the window; return their file."""
     import numpy as np
     import torch
+
     from freetumor_runtime.checkpoints.checkpoint_file import write_checkpoint
     from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
@@ -160,6 +162,7 @@ def write_checkpoint_of(folder: Path, order: str, feature_size: int, patch: list
 
 def measured(folder: Path, name: str, image: Path, reference: Path, work: Path) -> dict:
     import numpy as np
+
     from freetumor_runtime.checkpoints import sandbox
 
     out = folder / name

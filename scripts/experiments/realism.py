@@ -50,9 +50,7 @@ def scans_in(folder: Path) -> list[tuple[str, measuring.Scan]]:
     return [
         (
             path.name,
-            measuring.load_scan(
-                RealismCase(path.name, *two(folder, path), None, ORGANS, None, None)
-            ),
+            measuring.load_scan(RealismCase(path.name, *two(folder, path), None, ORGANS, None, None)),
         )
         for path in images
     ]
@@ -80,14 +78,10 @@ def spec_of(files: list[MeasuredFile], seed: int, **more) -> CompareTumorsSpec:
         "minPatients": 6,
         **more,
     }
-    return CompareTumorsSpec(
-        "compare-tumors", 1, seed, sizes=SIZES, files=tuple(files), cases=(), **settings
-    )
+    return CompareTumorsSpec("compare-tumors", 1, seed, sizes=SIZES, files=tuple(files), cases=(), **settings)
 
 
-def measured(
-    directory: str, name: str, scan: measuring.Scan, synthetic: bool, patient: str
-) -> MeasuredFile:
+def measured(directory: str, name: str, scan: measuring.Scan, synthetic: bool, patient: str) -> MeasuredFile:
     path = str(Path(directory) / f"{name}.npz")
     measuring.write_measures(path, "", *measuring.measure_scan(scan, ORGANS, GRID_MM))
     return MeasuredFile(name, patient, None, synthetic, path)
@@ -115,17 +109,13 @@ def planted_copy(
     centre_in, centre_out = (np.array(image.shape) - 1) / 2, (np.array(shape) - 1) / 2
     start = centre_in - (centre_out + shift - 0.5) / scale
     image, mask = (
-        ndimage.affine_transform(
-            array, [1 / scale] * 3, start, shape, order=1, mode="nearest"
-        )
+        ndimage.affine_transform(array, [1 / scale] * 3, start, shape, order=1, mode="nearest")
         for array in (image, mask)
     )
     inside = mask >= 0.5
     room = [size - need for size, need in zip(host.image_XYZ.shape, shape, strict=True)]
     at = [int(draw.integers(0, max(1, free))) for free in room]
-    place = tuple(
-        slice(begin, begin + need) for begin, need in zip(at, shape, strict=True)
-    )
+    place = tuple(slice(begin, begin + need) for begin, need in zip(at, shape, strict=True))
     hu, label = (
         host.image_XYZ.astype(np.float32).copy(),
         np.where(np.isin(host.label_XYZ, [2, 4, 6]), 0, host.label_XYZ),
@@ -134,9 +124,7 @@ def planted_copy(
     hu[place] = np.where(inside, image + offset_hu + noise, hu[place])
     label[place] = np.where(inside, tumor.tumor_label, label[place])
     about = {"scale": scale, "flips": flips, "offsetHu": offset_hu, "noiseHu": noise_hu}
-    return measuring.Scan(
-        hu, label.astype(np.uint8), None, None, host.spacing_mm
-    ), about
+    return measuring.Scan(hu, label.astype(np.uint8), None, None, host.spacing_mm), about
 
 
 def copies(arguments: argparse.Namespace) -> dict:
@@ -145,32 +133,20 @@ def copies(arguments: argparse.Namespace) -> dict:
     scans = scans_in(arguments.phantoms)
     sources = [(name, scan, tumor) for name, scan in scans for tumor in tumors_of(scan)]
     with TemporaryDirectory() as directory:
-        files = [
-            measured(directory, f"real-{name}", scan, False, name)
-            for name, scan in scans
-        ]
+        files = [measured(directory, f"real-{name}", scan, False, name) for name, scan in scans]
         abouts = []
         for number in range(arguments.number):
             name, source, tumor = sources[int(draw.integers(len(sources)))]
             host = scans[int(draw.integers(len(scans)))][1]
-            scan, about = planted_copy(
-                source, tumor, host, draw, float(draw.uniform(0, arguments.noise))
-            )
-            files.append(
-                measured(directory, f"copy-{number}", scan, True, f"copy-{number}")
-            )
-            abouts.append(
-                {**about, "source": f"real-{name}", "sourceTumor": tumor.number}
-            )
+            scan, about = planted_copy(source, tumor, host, draw, float(draw.uniform(0, arguments.noise)))
+            files.append(measured(directory, f"copy-{number}", scan, True, f"copy-{number}"))
+            abouts.append({**about, "source": f"real-{name}", "sourceTumor": tumor.number})
         result = find_copies(spec_of(files, arguments.seed))
     by_case = {}
     # a rough copy may have a speck apart from it
     for one in sorted(result["nearest"], key=lambda one: -one["diameterMm"]):
         by_case.setdefault(one["case"], one)
-    rows = [
-        {**about, **by_case.get(f"copy-{number}", {})}
-        for number, about in enumerate(abouts)
-    ]
+    rows = [{**about, **by_case.get(f"copy-{number}", {})} for number, about in enumerate(abouts)]
     found = [
         row
         for row in rows
@@ -179,9 +155,7 @@ def copies(arguments: argparse.Namespace) -> dict:
         and row["real"]["case"] == row["source"]
         and row["real"]["tumor"] == row["sourceTumor"]
     ]
-    print(
-        f"{len(found)} of {len(rows)} planted copies found; thresholds {result['thresholds']}"
-    )
+    print(f"{len(found)} of {len(rows)} planted copies found; thresholds {result['thresholds']}")
     return {
         "found": len(found),
         "planted": len(rows),
@@ -190,34 +164,22 @@ def copies(arguments: argparse.Namespace) -> dict:
     }
 
 
-def change_blur(
-    hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator
-) -> np.ndarray:
+def change_blur(hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator) -> np.ndarray:
     return np.where(inside, ndimage.gaussian_filter(hu, dose), hu)
 
 
-def change_noise(
-    hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator
-) -> np.ndarray:
+def change_noise(hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator) -> np.ndarray:
     return np.where(inside, hu + draw.normal(0, dose, hu.shape), hu)
 
 
-def change_shift(
-    hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator
-) -> np.ndarray:
+def change_shift(hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator) -> np.ndarray:
     return np.where(inside, hu + dose, hu)
 
 
-def change_edge(
-    hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator
-) -> np.ndarray:
+def change_edge(hu: np.ndarray, inside: np.ndarray, dose: float, draw: np.random.Generator) -> np.ndarray:
     """Darken the outermost voxels of the tumor to its mean, as a share: a hard step at the border."""
     edge = inside & ~ndimage.binary_erosion(inside)
-    return (
-        np.where(edge, (1 - dose) * hu + dose * hu[inside].min(), hu)
-        if inside.any()
-        else hu
-    )
+    return np.where(edge, (1 - dose) * hu + dose * hu[inside].min(), hu) if inside.any() else hu
 
 
 DOSES = {
@@ -239,16 +201,8 @@ def doses(arguments: argparse.Namespace) -> dict:
     changed = halves_of([name for name, _ in scans], draw)
     curves: dict[str, list] = {}
     with TemporaryDirectory() as directory:
-        reals = [
-            measured(directory, name, scan, False, name)
-            for name, scan in scans
-            if name not in changed
-        ]
-        plain = [
-            measured(directory, name, scan, True, name)
-            for name, scan in scans
-            if name in changed
-        ]
+        reals = [measured(directory, name, scan, False, name) for name, scan in scans if name not in changed]
+        plain = [measured(directory, name, scan, True, name) for name, scan in scans if name in changed]
         none = figures([*reals, *plain], arguments.seed)
         for kind in arguments.kinds.split(","):
             change, amounts = DOSES[kind]
@@ -263,22 +217,12 @@ def doses(arguments: argparse.Namespace) -> dict:
                         inside = np.zeros(hu.shape, bool)
                         inside[tumor.box] = tumor.mask_XYZ
                         hu = change(hu, inside, dose, draw)
-                    made.append(
-                        measured(
-                            directory, name, replace(scan, image_XYZ=hu), True, name
-                        )
-                    )
-                curves[kind].append(
-                    {"dose": dose, **figures([*reals, *made], arguments.seed)}
-                )
+                    made.append(measured(directory, name, replace(scan, image_XYZ=hu), True, name))
+                curves[kind].append({"dose": dose, **figures([*reals, *made], arguments.seed)})
                 print(
                     kind,
                     dose,
-                    {
-                        name: round(one["value"], 3)
-                        for name, one in curves[kind][-1].items()
-                        if name != "dose"
-                    },
+                    {name: round(one["value"], 3) for name, one in curves[kind][-1].items() if name != "dose"},
                 )
     return curves
 
@@ -309,9 +253,7 @@ def halves(arguments: argparse.Namespace) -> dict:
         for number in range(arguments.number):
             chosen = halves_of([one.caseId for one in files], draw)
             sides = [replace(one, synthetic=one.caseId in chosen) for one in files]
-            result = compare_group(
-                ALL, spec_of(sides, number, permutations=99, resamples=2)
-            )
+            result = compare_group(ALL, spec_of(sides, number, permutations=99, resamples=2))
             for one in result["measures"]:
                 found.setdefault(one["name"], []).append(one["p"])
     rates = {
@@ -329,26 +271,16 @@ def halves(arguments: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("check", choices=["copies", "doses", "halves"])
-    parser.add_argument(
-        "phantoms", type=Path, help="folder that `freetumor phantom` wrote"
-    )
+    parser.add_argument("phantoms", type=Path, help="folder that `freetumor phantom` wrote")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--number", type=int, default=200, help="planted copies or splits"
-    )
-    parser.add_argument(
-        "--noise", type=float, default=10.0, help="largest noise added to a copy (HU)"
-    )
+    parser.add_argument("--number", type=int, default=200, help="planted copies or splits")
+    parser.add_argument("--noise", type=float, default=10.0, help="largest noise added to a copy (HU)")
     parser.add_argument("--kinds", default=",".join(DOSES), help="changes of `doses`")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    result = {"copies": copies, "doses": doses, "halves": halves}[arguments.check](
-        arguments
-    )
+    result = {"copies": copies, "doses": doses, "halves": halves}[arguments.check](arguments)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Write a synthetic scan again with nibabel, SimpleITK and dcm2niix, to see what is left of its marks (docs/provenance.md).
+"""Write a synthetic scan again with nibabel, SimpleITK and dcm2niix, to see what is left of its marks.
 
     python scripts/faults/resaved_marks.py SCAN.nii.gz OUT
 
@@ -20,7 +20,9 @@ def by_nibabel() -> None:
     image = nibabel.load(scan)
     nibabel.save(image, out / "nibabel, loaded and saved.nii.gz")
     data = np.asanyarray(image.dataobj)
-    nibabel.save(nibabel.Nifti1Image(data, image.affine, image.header), out / "nibabel, new image with the header.nii.gz")
+    nibabel.save(
+        nibabel.Nifti1Image(data, image.affine, image.header), out / "nibabel, new image with the header.nii.gz"
+    )
     nibabel.save(nibabel.Nifti1Image(data, image.affine), out / "nibabel, new image without the header.nii.gz")
     nibabel.save(nibabel.Nifti2Image(data, image.affine, image.header), out / "nibabel, as NIfTI-2.nii.gz")
     floating = nibabel.Nifti1Image(image.get_fdata(dtype=np.float32), image.affine, image.header)
@@ -68,7 +70,9 @@ def by_simpleitk() -> None:
 
 def by_dcm2niix(program: str) -> None:
     name = "DICOM by SimpleITK, back by dcm2niix"
-    subprocess.run([program, "-z", "y", "-b", "n", "-f", name, "-o", str(out), str(out / "dicom")], check=True, capture_output=True)
+    subprocess.run(
+        [program, "-z", "y", "-b", "n", "-f", name, "-o", str(out), str(out / "dicom")], check=True, capture_output=True
+    )
 
 
 by_nibabel()

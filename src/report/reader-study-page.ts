@@ -96,7 +96,9 @@ function overall({ all, agreement, paperAccuracy }: StudyScore): string {
     ['specificity', share(all.specificity.rate), span(all.specificity.ci)],
     ['AUC of the mean rating', share(all.panelAuc), span(all.panelAucCi)],
     [
-      agreement === null ? 'kappa' : `${agreement.method === 'Cohen' ? "Cohen's" : "Fleiss'"} kappa of ${agreement.readers} readers`,
+      agreement === null
+        ? 'kappa'
+        : `${agreement.method === 'Cohen' ? "Cohen's" : "Fleiss'"} kappa of ${agreement.readers} readers`,
       share(agreement?.kappa ?? null),
       span(agreement?.ci ?? null),
     ],

@@ -30,7 +30,7 @@ class PaintingGeneratorSpec:
 
 @dataclass(frozen=True)
 class MarkSpec:
-    """What the marks of all files have in common, as SHA-256: of the settings that paint, and of the generator if any."""
+    """SHA-256 values in the marks of all files: of the settings that paint, and of the generator if any."""
 
     settings: str
     generator: str | None

@@ -43,7 +43,10 @@ export function addReadersCreate(readers: Command, io: CliIo): void {
     .option('--time-limit <seconds>', 'Set the time for each case (default: no limit)', positiveNumber)
     .option('--crop-mm <mm>', 'Set the side of a crop (default: 128, less for small scans)', positiveNumber)
     .option('--spacing-mm <mm>', 'Set the distance of voxels', positiveNumber, 1)
-    .option('--groups <file>', 'Read the groups of cases from this CSV (name,group), or none (default: data sets)')
+    .option(
+      '--groups <file>',
+      'Read the groups of cases from this CSV (name,group), or none (default: data sets)',
+    )
     .addOption(regionOption())
     .option('--map <map>', mapDescription())
     .addOption(outputOption())

@@ -47,7 +47,9 @@ function inWords({ readers, all, kappa, agreement, notes, out }: ScoredStudy): s
         ]),
     ...(agreement === null
       ? []
-      : [`${agreement.method === 'Cohen' ? "Cohen's" : "Fleiss'"} kappa: ${kappa === null ? 'undefined' : rate(kappa, agreement.ci)}`]),
+      : [
+          `${agreement.method === 'Cohen' ? "Cohen's" : "Fleiss'"} kappa: ${kappa === null ? 'undefined' : rate(kappa, agreement.ci)}`,
+        ]),
     ...notes.map((note) => `note: ${note}`),
     `written to ${out}: score.html, readers.csv, answers.csv`,
   ]

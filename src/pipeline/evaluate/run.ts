@@ -27,15 +27,10 @@ import {
   splitByConvention,
   unpredictedWarnings,
 } from './label-conventions.js'
-import {
-  distinctNames,
-  type MaskFiles,
-  type PairedMasks,
-  pairMasks,
-  patientsOfCases,
-} from './mask-files.js'
+import { distinctNames, type MaskFiles, type PairedMasks, pairMasks, patientsOfCases } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
 import { pointOf, scoresFolder } from './point-of-masks.js'
+import { scoresOf } from './score-files.js'
 import {
   decidingOptions,
   type EvaluateOptions,
@@ -43,7 +38,6 @@ import {
   measuredIds,
   namesOfIds,
 } from './settings.js'
-import { scoresOf } from './score-files.js'
 import { evaluateSpec } from './spec.js'
 
 export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]

@@ -4,8 +4,8 @@ import type {
   FeatureRow,
   GroupFigure,
   NearestTumor,
-  TumorSizeClass,
   TumorCounts,
+  TumorSizeClass,
 } from '../ports/realism.js'
 
 /** A figure of the tumors of an organ and a size. */
