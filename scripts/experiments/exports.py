@@ -5,8 +5,8 @@
         [--orders legacy corrected v2]
 
 Run it with the Python of `freetumor setup --extra export`. It creates the other environments in DIR with pip, and
-writes a checkpoint with random weights for each patch-merging order. It exports each and computes one window of the scan
-with each file. Prints one line of JSON for each order and format.
+writes a checkpoint with random weights for each patch-merging order. It exports each and computes one window of
+the scan with each file. Prints one line of JSON for each order and format.
 """
 
 import argparse

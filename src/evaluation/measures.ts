@@ -79,7 +79,7 @@ export interface LesionMeasures {
    * positive.
    */
   readonly matched: boolean
-  /** Of predicted lesions, for operating points; absent unless requested. */
+  /** Features of a predicted lesion, for operating points; absent unless requested. */
   readonly features?: Omit<LesionFeatures, 'label' | 'probability' | 'volumeMl'> | undefined
 }
 

@@ -4,7 +4,7 @@ const count = z.int().min(0)
 const share = z.number().min(0).max(1)
 const finite = z.number()
 const rate = z.strictObject({ successes: count, of: count, rate: share, ci: z.tuple([share, share]) })
-const features = [
+const RULE_FEATURES = [
   'probability',
   'probabilityLogit',
   'meanProbability',
@@ -17,16 +17,18 @@ const features = [
   'label',
 ] as const
 
-const figures = z.strictObject({
+const figuresSchema = z.strictObject({
   lesionFree: rate.describe('healthy scans without a predicted lesion, with a Wilson interval'),
   sensitivity: rate.describe('detected true lesions, with a Wilson interval that counts lesions'),
   falsePositivesPerScan: z.number().min(0).describe('predicted lesions per healthy scan'),
 })
 const measured = z.strictObject({
-  inSample: figures.describe('on the cases of the fit: optimistic'),
-  crossValidated: figures.nullable().describe('on cases that the fit did not use; null with too few cases'),
+  inSample: figuresSchema.describe('on the cases of the fit: optimistic'),
+  crossValidated: figuresSchema
+    .nullable()
+    .describe('on cases that the fit did not use; null with too few cases'),
 })
-const wanted = z.union([
+const wantedSchema = z.union([
   z.strictObject({ rate: share.describe('lesion-free rate of healthy scans') }),
   z.strictObject({ sensitivityLoss: share.describe('of all lesions') }),
 ])
@@ -39,7 +41,7 @@ const ruleSchema = z.strictObject({
   terms: z
     .array(
       z.strictObject({
-        feature: z.enum(features),
+        feature: z.enum(RULE_FEATURES),
         label: z.int().min(1).max(65_535).nullable().describe('tumor id of a term `label`'),
         weight: finite,
       }),
@@ -58,9 +60,9 @@ export const operatingPointSchema = z.strictObject({
     .record(z.string(), z.unknown())
     .nullable()
     .describe('checkpoints and settings of the masks (prediction.json); null if the masks do not state them'),
-  wanted,
+  wanted: wantedSchema,
   rule: ruleSchema,
-  before: figures.describe('all lesions kept'),
+  before: figuresSchema.describe('all lesions kept'),
   after: measured.describe('at the wanted point'),
   atLoss: z
     .array(z.strictObject({ sensitivityLoss: share, threshold: finite.nullable(), ...measured.shape }))
@@ -69,7 +71,7 @@ export const operatingPointSchema = z.strictObject({
     .array(
       z.strictObject({
         name: z.string().max(100),
-        crossValidated: figures.nullable(),
+        crossValidated: figuresSchema.nullable(),
         worseThanBest: z
           .number()
           .nullable()
@@ -81,7 +83,7 @@ export const operatingPointSchema = z.strictObject({
     .describe('rules that were compared, the simplest first'),
   chosen: z.string().max(100),
   curve: z
-    .array(z.strictObject({ threshold: finite.nullable(), ...figures.shape }))
+    .array(z.strictObject({ threshold: finite.nullable(), ...figuresSchema.shape }))
     .max(MOST_POINTS)
     .describe('in sample, from all lesions kept to none'),
 })
@@ -90,10 +92,10 @@ export const operatingPointSchema = z.strictObject({
 export type LesionOperatingPoint = z.infer<typeof operatingPointSchema>
 /** A lesion is kept if the intercept and its weighted features sum to at least the threshold. */
 export type LesionRule = z.infer<typeof ruleSchema>
-export type RuleFeature = (typeof features)[number]
-export type RuleFigures = z.infer<typeof figures>
+export type RuleFeature = (typeof RULE_FEATURES)[number]
+export type RuleFigures = z.infer<typeof figuresSchema>
 /** A wanted lesion-free rate of healthy scans, or an accepted loss of lesion sensitivity. */
-export type WantedPoint = z.infer<typeof wanted>
+export type WantedPoint = z.infer<typeof wantedSchema>
 
 const OF_PROBABILITIES: ReadonlySet<RuleFeature> = new Set([
   'probability',

@@ -72,7 +72,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     lesions: true,
     // false positives in healthy scans have their own figures here: volume, count, specificity, AUC, FROC
     lesionBinnings: [
-      // early tumors have bins of their own; below 5 mm, a few voxels, the figures say little
+      // early tumors have bins of their own; below 5 mm, a lesion has a few voxels, and its figures are uncertain
       { by: 'diameterMm', edges: [5, 10, 20, 50] },
       { by: 'radiusMm', edges: [5, 10, 15, 20] },
     ],

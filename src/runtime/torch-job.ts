@@ -27,7 +27,7 @@ export interface TorchRuntimeOptions {
   readonly python?: string | null | undefined
 }
 
-/** What a job of the runtime computes. */
+/** Work that a job of the runtime gets. */
 type JobSpec =
   | TrainingSpec
   | PrepareSpec
@@ -43,7 +43,7 @@ type JobSpec =
 export type AnswerRank = (rank: number, message: Message) => Promise<Message | undefined>
 
 /** A started job: the process, its control stream, and for a training its feed. */
-export interface Job {
+export interface RuntimeJob {
   readonly process: RuntimeProcess
   readonly control: ControlServer
   readonly tensors: TensorServer | null
@@ -67,7 +67,7 @@ export async function startJob(
   ranks: number | null,
   call: CallOptions,
   answer: AnswerRank | null,
-): Promise<Job> {
+): Promise<RuntimeJob> {
   const python = resolvePython({ explicit: options.python ?? undefined })
   const { logDirectory } = call
   const node = call.place?.nodeRank ?? 0
@@ -154,7 +154,7 @@ async function closeFeed(tensors: TensorServer, call: CallOptions): Promise<void
 const FAILURE_REPORT_MS = 10_000
 
 /** Iterate over the events of the control stream until it ends. If the process fails first, throw its error. */
-export async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hello }> {
+export async function* jobEvents(job: RuntimeJob): AsyncIterable<{ event: JobEvent; hello: Hello }> {
   const failed = job.process.ended.then(async (end) => {
     throw job.feedFailure() ?? (await job.explain(end))
   })

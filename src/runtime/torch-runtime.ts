@@ -32,7 +32,13 @@ import { answerRank } from './feed-service.js'
 import { jobStopped } from './job-errors.js'
 import { inspectPlugin } from './plugin.js'
 import { shareRun } from './run-service.js'
-import { type AnswerRank, type Job, jobEvents, startJob, type TorchRuntimeOptions } from './torch-job.js'
+import {
+  type AnswerRank,
+  jobEvents,
+  type RuntimeJob,
+  startJob,
+  type TorchRuntimeOptions,
+} from './torch-job.js'
 import { answerVariantRank } from './variant-service.js'
 import { wandbTracker } from './wandb.js'
 import { watchForHang } from './watchdog.js'
@@ -61,7 +67,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
 
 class TorchSession implements TrainingSession {
   readonly events: AsyncIterable<RuntimeEvent>
-  readonly #job: Promise<Job>
+  readonly #job: Promise<RuntimeJob>
   readonly #place: NodePlace | undefined
   #paused = false
   #attached = false
@@ -105,7 +111,7 @@ class TorchSession implements TrainingSession {
  * @param limit seconds without an event after which the job hangs; null for no limit
  */
 async function* followTraining(
-  starting: Promise<Job>,
+  starting: Promise<RuntimeJob>,
   limit: () => number | null,
 ): AsyncIterable<RuntimeEvent> {
   const job = await starting

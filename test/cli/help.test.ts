@@ -8,9 +8,9 @@ import { longSentences, MAX_WORDS } from '../helpers/words.js'
 /** Verbs that a description in the help may start with. */
 const VERBS = new Set(
   `Accept Adopt Compute Label Leave Pass Record Replace Search Allow Assign Average Balance Build Check Choose Compare Continue Convert Count Create Crop Detect
-  Download Draw Exclude Export Find Follow Ignore Include Inspect Install Keep Limit List Map Measure Merge Name
+  Download Draw Exchange Exclude Export Find Fit Follow Ignore Include Inspect Install Keep Limit List Map Measure Merge Name
   Overwrite Paint Pause Place Plan Prepare Print Read Refuse Remap Remove Report Resample Restart Resume Round Run Save Score Serve
-  Revoke Segment Select Set Show Simulate Skip Split Start State Stop Submit Synthesize Train Trust Try Update Use Verify Wait Weight
+  Revoke Segment Select Send Set Show Simulate Skip Split Start State Stop Submit Synthesize Train Trust Try Update Use Verify Wait Weight
   Write`.split(/\s+/),
 )
 const commands = descendants(makeProgram(await allCommands(), memoryIo()))

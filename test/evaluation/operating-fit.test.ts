@@ -183,7 +183,7 @@ describe('the choice between rules', () => {
   })
 })
 
-it('a measured case tells which true lesions a prediction touches', () => {
+it('a measured case lists the true lesions that a prediction touches', () => {
   const features = { meanProbability: 0.4, elongation: 1, compactness: 1, organContact: 0 }
   const one = measuredCase('a', overlap(5, 5, 5), {
     lesions: [

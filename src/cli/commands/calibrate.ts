@@ -54,7 +54,10 @@ export const addCalibrateCommand: AddCommand = (program, io) => {
       share,
     )
     .option('--scores <dir>', 'Read tumor probabilities here (default: PREDICTIONS/probabilities)')
-    .option('--healthy-scores <dir>', 'The same for healthy scans (default: HEALTHY/probabilities)')
+    .option(
+      '--healthy-scores <dir>',
+      'Read the probabilities of healthy scans from here (default: HEALTHY/probabilities)',
+    )
     .requiredOption('--out <file>', 'Write the calibration or operating point to this file')
     .addOption(
       new Option('--region <region>', 'Set the region of the label ids').choices(REGIONS).default('abdomen'),

@@ -6,7 +6,7 @@ import type { Region } from '../../volume/labels.js'
 import { writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { measureHealthy } from './calibrate.js'
-import { scoresOf } from './operating-point.js'
+import { scoreFolderOf } from './operating-point.js'
 
 /** False positives of one scan that are listed by default. */
 const MOST_PER_CASE = 20
@@ -55,7 +55,7 @@ export async function hardNegativesOfMasks(
   context: StageContext,
 ): Promise<HardNegatives> {
   const { predictions, dataset, mostPerCase = MOST_PER_CASE, region, predictionMap, workers } = options
-  const scores = scoresOf(predictions, options.scores)
+  const scores = scoreFolderOf(predictions, options.scores)
   const shared = { predictions, labels: predictions, region, predictionMap, workers, scores, out: '' }
   const cases = await measureHealthy(predictions, shared, context)
   const sorted = [...cases].sort((a, b) => (a.caseId < b.caseId ? -1 : 1))

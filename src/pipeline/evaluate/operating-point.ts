@@ -41,8 +41,8 @@ export async function calibrateOperatingPoint(
   const wanted = wantedOf(options)
   const { predictions, healthy } = options
   const prediction = await commonSettings(predictions, healthy)
-  const scores = scoresOf(predictions, options.scores)
-  const healthyScores = healthy === undefined ? undefined : scoresOf(healthy, options.healthyScores)
+  const scores = scoreFolderOf(predictions, options.scores)
+  const healthyScores = healthy === undefined ? undefined : scoreFolderOf(healthy, options.healthyScores)
   if (healthy !== undefined && (scores === undefined) !== (healthyScores === undefined))
     throw new UsageError(
       `${scores === undefined ? predictions : healthy}: no probabilities (expected those of both folders or none)`,
@@ -110,7 +110,7 @@ async function commonSettings(
 }
 
 /** Return the folder of the probabilities of masks; undefined without one. */
-export function scoresOf(masks: string, scores: string | undefined): string | undefined {
+export function scoreFolderOf(masks: string, scores: string | undefined): string | undefined {
   const folder = join(masks, 'probabilities')
   return scores ?? (existsSync(folder) ? folder : undefined)
 }
