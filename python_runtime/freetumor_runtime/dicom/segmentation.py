@@ -250,7 +250,7 @@ def _object(
     else:
         # highdicom takes the masks in the order of the frames of the source
         sources = [_whole_header(stack.slices[0].path)]
-        ids = ids[np.argsort([one.frame for one in stack.slices])]
+        ids = ids[np.argsort([one.frame or 0 for one in stack.slices])]
     algorithm = hd.AlgorithmIdentificationSequence("freetumor", codes.cid7162.ArtificialIntelligence, version)
     synthetic = any(one["painted"] for one in segments)
     about = "SYNTHETIC tumors, not findings" if synthetic else "Segmentation by freetumor"

@@ -72,7 +72,7 @@ def _spectra(query: np.ndarray) -> np.ndarray:
     turned = [np.flip(_scaled(query, scale), axes) for scale in SCALES for axes in FLIPS]
     padded = np.zeros((len(turned), _PADDED, _PADDED, _PADDED), np.float32)
     padded[:, :SIDE, :SIDE, :SIDE] = np.stack(turned)
-    return np.conj(rfftn(padded, axes=(1, 2, 3)))
+    return np.conj(np.asarray(rfftn(padded, axes=(1, 2, 3))))
 
 
 def _scaled(patch: np.ndarray, scale: float) -> np.ndarray:
@@ -86,7 +86,8 @@ def aligned_similarity(spectra: np.ndarray, candidate: np.ndarray) -> float:
     """Return the largest correlation over flips, scales and shifts."""
     padded = np.zeros((_PADDED,) * 3, np.float32)
     padded[:SIDE, :SIDE, :SIDE] = candidate
-    correlation = irfftn(spectra * rfftn(padded)[None], s=(_PADDED,) * 3, axes=(1, 2, 3))
+    spectrum = np.asarray(rfftn(padded))
+    correlation = np.asarray(irfftn(spectra * spectrum[None], s=(_PADDED,) * 3, axes=(1, 2, 3)))
     near = np.r_[0 : _SHIFT + 1, _PADDED - _SHIFT : _PADDED]
     return float(min(1.0, correlation[:, near][:, :, near][:, :, :, near].max()))
 

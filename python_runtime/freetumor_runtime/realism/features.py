@@ -129,9 +129,9 @@ def _edge(zones: Zones, contrast: float) -> dict[str, float]:
     border = np.abs(signed_mm) <= 1.5 * zones.spacing_mm
     if min(zones.image_XYZ.shape) < 3 or np.count_nonzero(border) < MIN_ZONE_VOXELS:
         return {"edge.contrast": contrast}
-    outward = np.stack(np.gradient(ndimage.gaussian_filter(signed_mm, 1.0)))
+    outward = np.array(np.gradient(ndimage.gaussian_filter(signed_mm, 1.0)))
     outward /= np.maximum(np.linalg.norm(outward, axis=0), 1e-6)
-    slope = np.stack(np.gradient(zones.image_XYZ.astype(np.float64), zones.spacing_mm))
+    slope = np.array(np.gradient(zones.image_XYZ.astype(np.float64), zones.spacing_mm))
     across = (slope * outward).sum(0)[border]
     sharpness = abs(float(across.mean()))
     return {

@@ -140,15 +140,18 @@ def load_scan(case: RealismCase) -> Scan:
     if case.host is not None:
         host_XYZ = onto_image(case.host, *load_nifti(case.host))
     order, _ = to_ras_axes(affine)
-    turned = [
-        None if array is None else reordered(array, order) for array in (image_XYZ, label_XYZ, numbers_XYZ, host_XYZ)
-    ]
     spacing = spacing_of(affine)
     in_order = [0.0] * 3
     for axis, (place, _) in enumerate(order):
         in_order[int(place)] = spacing[axis]
-    label = np.where(turned[1] == _IGNORED, 0, turned[1])
-    return Scan(turned[0], label, turned[2], turned[3], in_order)
+    label = reordered(label_XYZ, order)
+    return Scan(
+        image_XYZ=reordered(image_XYZ, order),
+        label_XYZ=np.where(label == _IGNORED, 0, label),
+        numbers_XYZ=None if numbers_XYZ is None else reordered(numbers_XYZ, order),
+        host_XYZ=None if host_XYZ is None else reordered(host_XYZ, order),
+        spacing_mm=in_order,
+    )
 
 
 def _host_crop(scan: Scan, found: FoundTumor, grid_mm: float) -> np.ndarray | None:
@@ -169,9 +172,8 @@ class _Organ:
         boxes = ndimage.find_objects(organ.astype(np.uint8))
         self._box = boxes[0] if boxes else None
         if self._box is not None:
-            self._depth_mm = ndimage.distance_transform_edt(np.pad(organ[self._box], 1), self._spacing)[
-                1:-1, 1:-1, 1:-1
-            ]
+            depth_mm = np.asarray(ndimage.distance_transform_edt(np.pad(organ[self._box], 1), self._spacing))
+            self._depth_mm = depth_mm[1:-1, 1:-1, 1:-1]
 
     def position_of(self, found: FoundTumor) -> dict[str, float]:
         """Return depth relative to the deepest place of the organ, and the place in its box, each 0 to 1."""

@@ -76,7 +76,8 @@ def _sampled(residual: np.ndarray, centre_mm: np.ndarray, voxel_mm: float, grid_
     smooth = ndimage.gaussian_filter(residual, sigma, mode="constant")
     scale = voxel_mm / grid_mm
     offset = centre_mm / grid_mm - scale * (SIDE - 1) / 2
-    return ndimage.affine_transform(smooth, [scale] * 3, offset, (SIDE,) * 3, order=1, mode="constant")
+    # scipy documents a sequence, its types only a number
+    return ndimage.affine_transform(smooth, [scale] * 3, offset, (SIDE,) * 3, order=1, mode="constant")  # pyright: ignore[reportArgumentType]
 
 
 def _flattened(patch: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ def shape(mask_XYZ: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, float]
     `spiculation` is the standard deviation of the surface's distance from the centre, relative to its mean.
     """
     spacing = np.asarray(spacing_mm, float)
-    volume, surface = mesh_volume_and_surface(mask_XYZ, spacing)
+    volume, surface = mesh_volume_and_surface(mask_XYZ, spacing_mm)
     edge_XYZ = mask_XYZ & ~_eroded(mask_XYZ)
     places = np.argwhere(mask_XYZ) * spacing
     centre = places.mean(0)
@@ -123,9 +123,10 @@ def mesh_volume_and_surface(mask_XYZ: np.ndarray, spacing_mm: Sequence[float]) -
     Each cube of eight voxels adds the figures of its pattern; the table of the 256 patterns is made once per spacing.
     """
     padded = np.pad(np.asarray(mask_XYZ, np.uint8), 1)
-    code = np.zeros(tuple(size - 1 for size in padded.shape), np.uint8)
+    nx, ny, nz = (size + 1 for size in mask_XYZ.shape)
+    code = np.zeros((nx, ny, nz), np.uint8)
     for bit, (x, y, z) in enumerate(_CORNERS):
-        code |= padded[x : x + code.shape[0], y : y + code.shape[1], z : z + code.shape[2]] << np.uint8(bit)
+        code |= padded[x : x + nx, y : y + ny, z : z + nz] << np.uint8(bit)
     counts = np.bincount(code.ravel(), minlength=256)
     table = _cube_table(tuple(float(mm) for mm in spacing_mm))
     volume, surface = counts @ table

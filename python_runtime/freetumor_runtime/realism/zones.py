@@ -89,8 +89,8 @@ def zones_of(
     organ = resampled((labels == tumor.organ_label).astype(np.float32), spacing_mm, grid_mm) >= 0.5
     # other tumors are no surroundings
     other = resampled(((labels == tumor.tumor_label) & (mask == 0)).astype(np.float32), spacing_mm, grid_mm) > 0
-    outside_mm = ndimage.distance_transform_edt(~inside) * grid_mm
-    inside_mm = ndimage.distance_transform_edt(inside) * grid_mm
+    outside_mm = np.asarray(ndimage.distance_transform_edt(~inside)) * grid_mm
+    inside_mm = np.asarray(ndimage.distance_transform_edt(inside)) * grid_mm
     around = (outside_mm > SURROUNDINGS_MM[0]) & (outside_mm <= SURROUNDINGS_MM[1]) & ~other
     in_organ = around & organ
     rim = np.where(inside, inside_mm, outside_mm) <= RIM_MM
