@@ -176,7 +176,7 @@ export function startProcess(launch: ProcessLaunch): RuntimeProcess {
 export async function endFamily(runId: string): Promise<void> {
   for (let round = 0; round < 100; round++) {
     const members = await familyOf(runId)
-    if (members.length === 0 && !(await isAnyInExec())) return
+    if (members.length === 0) return
     for (const pid of members) {
       try {
         process.kill(pid, 'SIGKILL')
@@ -226,25 +226,6 @@ export async function familyOf(runId: string, having?: RegExp): Promise<number[]
       }),
   )
   return found.filter((pid) => pid !== null)
-}
-
-/**
- * Return true if a process is just replacing its program (exec). It has neither environment nor arguments for a moment, so
- * its run is unknown. Kernel threads (children of process 2) and zombies never have them.
- */
-async function isAnyInExec(): Promise<boolean> {
-  const names = await readdir('/proc').catch(() => [] as string[])
-  const found = await Promise.all(
-    names
-      .filter((name) => /^\d+$/.test(name))
-      .map(async (name) => {
-        const read = (file: string) => readFile(`/proc/${name}/${file}`, 'utf8').catch(() => null)
-        if ((await read('environ')) !== '' || (await read('cmdline')) !== '') return false
-        const [state, parent] = ((await read('stat')) ?? '').replace(/^.*\) /s, '').split(' ')
-        return 'RSD'.includes(state || 'X') && parent !== '2' && parent !== '0'
-      }),
-  )
-  return found.includes(true)
 }
 
 async function watch(child: ChildProcess, path: string): Promise<ProcessEnd> {

@@ -110,7 +110,7 @@ export const COMMANDS: readonly ListedCommand[] = [
   },
   {
     usage: 'verify [options] <path>',
-    description: 'Verify marks and signatures of synthetic scans',
+    description: 'Verify marks and signatures of synthetic scans; exit 3 unless all are authentic',
     load: async () => (await import('./verify.js')).addVerifyCommand,
   },
   {
