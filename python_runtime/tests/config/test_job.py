@@ -14,6 +14,8 @@ EVALUATE = {
     "tumorLabels": [1],
     "nsdTolerancesMm": [],
     "lesions": False,
+    "lesionFeatures": False,
+    "operatingPoint": None,
     "spacingMm": None,
     "predictionMap": None,
     "labelMap": {"3": 1},
