@@ -98,6 +98,7 @@ def test_a_write_that_the_system_ends_half_way_names_path_and_errno_and_leaves_t
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # those of its parent are not there after a fork
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10))
         try:
             save(tmp_path, 2, size=1 << 20)
