@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type SlurmCluster, startSlurm, whatSlurmLacks } from '../../scripts/faults/slurm-cluster.mjs'
+import { logOf, type SlurmCluster, startSlurm, whatSlurmLacks } from '../../scripts/faults/slurm-cluster.mjs'
 import { resolvePython } from '../../src/runtime/python.js'
 import type { RunEvent } from '../../src/training/events.js'
 import type { ExitRecord } from '../../src/training/run-directory.js'
@@ -29,7 +29,8 @@ describe.skipIf(lacking !== null)(title, () => {
   let cluster: SlurmCluster
 
   beforeAll(async () => {
-    cluster = await startSlurm({ graceSeconds: 120, killWaitSeconds: 60 })
+    // a busy machine answers late: no node of these tests is lost
+    cluster = await startSlurm({ graceSeconds: 120, killWaitSeconds: 60, downAfterSeconds: 300 })
   }, 120_000)
   afterAll(() => cluster.close(), 60_000)
 
@@ -70,6 +71,13 @@ describe.skipIf(lacking !== null)(title, () => {
   const exitOf = ({ directory }: Job) =>
     JSON.parse(readFileSync(join(directory, 'exit.json'), 'utf8')) as ExitRecord
   const starts = ({ directory }: Job) => linesIn(join(directory, 'submission/history.jsonl'))
+  /** What the job printed, for the message of a failed test. */
+  const told = ({ directory }: Job): string =>
+    readdirSync(join(directory, 'logs'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.log'))
+      .map((name) => `${name}:\n${readFileSync(join(directory, 'logs', name), 'utf8').slice(-4000)}`)
+      .concat(JSON.stringify(starts({ id: '', directory })), logOf(cluster, 'slurmctld'))
+      .join('\n')
 
   it('a preempted training saves, is requeued, and has the losses of an uninterrupted one', async () => {
     const job = await submit('preempted')
@@ -86,7 +94,7 @@ describe.skipIf(lacking !== null)(title, () => {
     await until(() => ended(job))
     const whole = await submit('uninterrupted')
     await until(() => ended(whole))
-    expect([await state(job), await state(whole)]).toEqual(['COMPLETED', 'COMPLETED'])
+    expect([await state(job), await state(whole)], told(job)).toEqual(['COMPLETED', 'COMPLETED'])
     expect(starts(job)).toMatchObject([
       { restart: 0, exitCode: 75, requeued: true },
       { restart: 1, exitCode: 0, requeued: false },
