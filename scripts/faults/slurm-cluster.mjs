@@ -78,6 +78,10 @@ export async function startSlurm(options = {}) {
     `SlurmdTimeout=${downAfterSeconds}`,
     'ReturnToService=2',
     'MinJobAge=300',
+    // a machine that does other work at the same time answers late
+    'MessageTimeout=100',
+    'TCPTimeout=60',
+    'BatchStartTimeout=120',
     // clusters on one machine share its ports, which follow from the ids of jobs
     `FirstJobId=${1 + Math.floor(Math.random() * 10_000)}`,
     'MaxArraySize=1001',
