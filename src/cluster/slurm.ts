@@ -277,8 +277,8 @@ function conclusion(job: ClusterJob, isChecked: boolean): string[] {
     `    if [ "$code" -eq 75 ] && [ "$restart" -lt ${cluster.slurm.maxRequeues} ]; then requeue=true; fi`,
     ...(work.kind === 'training'
       ? [
-          '    # `freetumor runs stop` is final: its reason is no signal',
-          `    if grep -qsx 75 "$logs/work.code-0" && ! grep -q '"reason": "SIG' "$run/exit.json"; then requeue=false; fi`,
+          '    # `freetumor runs stop` is final: its reason is no signal, here or on another node that stopped first',
+          `    if grep -qsx 75 "$logs/work.code-0" && ! grep -qE '"reason": "(SIG|stop on node )' "$run/exit.json"; then requeue=false; fi`,
         ]
       : []),
     '    requeued=$requeue ;;',
