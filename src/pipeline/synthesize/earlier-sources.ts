@@ -46,9 +46,14 @@ export async function withEarlierSources(
   const own = sources.map((source) => {
     if (source.kind !== 'hosts' || source.licence !== null) return source
     const stated = [...(ofDataset.get(source.name) ?? [])]
-    return { ...source, licence: stated.some((one) => one === null) ? null : stated.sort().join(', ') || null }
+    return {
+      ...source,
+      licence: stated.some((one) => one === null) ? null : stated.sort().join(', ') || null,
+    }
   })
-  const all = new Map([...own, ...inherited].map((one) => [JSON.stringify([one.kind, one.name, one.licence]), one]))
+  const all = new Map(
+    [...own, ...inherited].map((one) => [JSON.stringify([one.kind, one.name, one.licence]), one]),
+  )
   return [...all.values()]
 }
 

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { withEarlierSources } from '../../../src/pipeline/synthesize/earlier-sources.js'
 import type { LicensedSource } from '../../../src/provenance/licence.js'
-import { makeSignedSet } from '../../provenance/signed-set.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
+import { makeSignedSet } from '../../provenance/signed-set.js'
 
 const UNSTATED: LicensedSource = { kind: 'hosts', name: 'hosts', licence: null }
 const EARLIER: LicensedSource = { kind: 'hosts', name: 'Mine', licence: 'CC BY 4.0' }
