@@ -266,6 +266,20 @@ try {
     '--out',
     'evaluation',
   ])
+  run([
+    'realism',
+    'synthetic-by-hand',
+    join(inputs, 'labelled'),
+    '--out',
+    'realism',
+    '--min-tumors',
+    '2',
+    '--permutations',
+    '20',
+  ])
+  for (const output of ['text', 'json']) run(['verify', 'synthetic-by-hand', '--output', output], [0, 3])
+  run(['card', 'synthetic-by-hand', '--out', 'cards'])
+  run(['card', 'runs/segmentation', '--out', 'cards-of-run'])
   const synthetic = readdirSync(join(work, 'synthetic-by-hand/imagesTr')).length
   const files = search()
   const failed = ran.filter(({ code }) => code === null || code === 1 || code === 2 || code === 5)

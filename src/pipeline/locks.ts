@@ -18,6 +18,14 @@ export const WRITING: LockedWork = {
     }),
 }
 
+/** The lock of a reader study: two servers would give one case to a reader twice. */
+export const SERVING: LockedWork = {
+  refusal: (directory, holder) =>
+    new UsageError(`${directory} is being served by ${holderInWords(holder)}`, {
+      hint: `end it with Ctrl-C, or use its links; ${howToEnd(holder)}`,
+    }),
+}
+
 /** The lock of an output folder that several shards write. */
 export const WRITING_SHARDS: LockedWork = { ...WRITING, shared: true }
 

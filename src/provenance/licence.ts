@@ -6,9 +6,10 @@ export interface LicenceTerms {
   readonly noDerivatives: boolean
 }
 
-/** A source of a synthetic data set: host CTs, weights or a plug-in. */
+/** A source of a synthetic data set or of a network: scans, weights or a plug-in. */
 export interface LicensedSource {
-  readonly kind: 'hosts' | 'weights' | 'plug-in'
+  /** `labelled`: scans with real tumors, of a training. */
+  readonly kind: 'hosts' | 'labelled' | 'weights' | 'plug-in'
   /** Name of a data set, of a file, or of a plug-in. */
   readonly name: string
   /** As its publisher or the user states it; null if none is stated. */

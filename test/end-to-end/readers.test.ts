@@ -53,6 +53,9 @@ describe.skipIf(!hasChromium)(`a reader study in Chromium${missing}`, () => {
 
     const first = await serve(cwd, '2')
     expect(first.links.map(({ id }) => id)).toEqual(['R01', 'R02'])
+    const refused = await runCli(['readers', 'serve', 'study'], { cwd })
+    expect(refused.code).toBe(2)
+    expect(refused.stderr).toContain('study is being served by process')
     const { page, faults } = await visit(first.links[0]!.url)
     await page.getByRole('heading', { name: '14 cases for reader R01' }).waitFor()
     expect(page.url()).not.toContain('token')

@@ -312,7 +312,10 @@ def _host_library(files: Sequence[MeasuredFile]) -> tuple[np.ndarray, list[str |
 
 
 def _thresholds(reals: Tumors, spec: CompareTumorsSpec) -> list[dict[str, Any]]:
-    """Return the thresholds of each size, from real tumors and their nearest ones of other patients."""
+    """Return the thresholds of each size, from real tumors and their nearest ones of other patients.
+
+    The threshold of the lead is that of all sizes: leads differ little by size, and few tumors give no stable one.
+    """
     rows = np.arange(len(reals))
     if len(rows) > _MAX_CALIBRATING:
         rows = np.sort(_draw(spec, "copies").choice(rows, _MAX_CALIBRATING, replace=False))
@@ -321,6 +324,7 @@ def _thresholds(reals: Tumors, spec: CompareTumorsSpec) -> list[dict[str, Any]]:
         one = _nearest(reals.arrays["tumor"][row], reals.arrays["tumor"], reals.patients != reals.patients[row])
         if one is not None:
             similar.append((reals.about[row]["size"], one))
+    lead_threshold = copies.lead_threshold_of(np.array([one.lead for _, one in similar]))
     thresholds = []
     for size in spec.sizes:
         own = [one for name, one in similar if name == size.name]
@@ -328,7 +332,7 @@ def _thresholds(reals: Tumors, spec: CompareTumorsSpec) -> list[dict[str, Any]]:
         values = np.array([one.similarity for one in used])
         limit = {
             "threshold": copies.threshold_of(values),
-            "leadThreshold": copies.lead_threshold_of(np.array([one.lead for one in used])),
+            "leadThreshold": lead_threshold,
         }
         thresholds.append(
             {

@@ -20,6 +20,10 @@ FLIPS = [axes for number in range(4) for axes in itertools.combinations(range(3)
 # Candidates of each query that are aligned; shifts of a candidate (voxels of a patch).
 CANDIDATES = 6
 _SHIFT = 4
+# Flips and scales whose peak is interpolated between the shifts.
+_REFINED = 4
+# An interpolated peak is at most this much higher: a neighbour outside the allowed shifts may be higher than the peak.
+_MOST_GAIN = 0.15
 _PADDED = 32
 # Below this number of real tumors, there is no threshold.
 MIN_REALS = 20
@@ -89,7 +93,25 @@ def aligned_similarity(spectra: np.ndarray, candidate: np.ndarray) -> float:
     spectrum = np.asarray(rfftn(padded))
     correlation = np.asarray(irfftn(spectra * spectrum[None], s=(_PADDED,) * 3, axes=(1, 2, 3)))
     near = np.r_[0 : _SHIFT + 1, _PADDED - _SHIFT : _PADDED]
-    return float(min(1.0, correlation[:, near][:, :, near][:, :, :, near].max()))
+    allowed = correlation[:, near][:, :, near][:, :, :, near].reshape(len(spectra), -1)
+    best = 0.0
+    for turn in np.argsort(-allowed.max(1))[:_REFINED]:
+        peak = near[list(np.unravel_index(int(allowed[turn].argmax()), (len(near),) * 3))]
+        best = max(best, _between_voxels(correlation[turn], peak))
+    return min(1.0, best)
+
+
+def _between_voxels(correlation: np.ndarray, peak: np.ndarray) -> float:
+    """Return the top of the parabolas through the peak and its neighbours along each axis."""
+    top = float(correlation[tuple(peak)])
+    gain = 0.0
+    for step in np.eye(3, dtype=int):
+        above = float(correlation[tuple((peak + step) % _PADDED)])
+        below = float(correlation[tuple((peak - step) % _PADDED)])
+        curvature = 2 * top - above - below
+        if curvature > 0:
+            gain += min((above - below) ** 2 / (8 * curvature), _MOST_GAIN * abs(top))
+    return top + gain
 
 
 def threshold_of(similarities: np.ndarray) -> float | None:

@@ -21,7 +21,7 @@ from freetumor_runtime.realism.features import FEATURES, NAN, features_of, histo
 from freetumor_runtime.realism.patches import surroundings_patch, tumor_patch
 from freetumor_runtime.realism.zones import MARGIN_MM, FoundTumor, find_tumors, resampled, widened, zones_of
 
-_VERSION = 1
+_VERSION = 2
 # Grid of the distances in a whole organ (mm).
 _COARSE_MM = 3.0
 # Id of voxels without an annotation.

@@ -13,8 +13,13 @@ SIDE = 24
 # Half the side of a tumor's patch, in radii of a ball of the tumor's spread.
 _REACH = 1.6
 _LAYERS = 6
-# Texture beyond this is clipped (standard deviations): a border next to fat would decide alone.
-_CLIP = 2.0
+# Texture beyond this is clipped (standard deviations): a vessel or a calcification would decide alone.
+_CLIP = 2.5
+# Voxels at the border mix with the tissue around, which a copy has from its new host: the weight of the texture grows
+# with the square of the depth up to `_TAPER_MM`. Its standard deviation is that of the core.
+_TAPER_MM = 2.5
+_CORE_MM = 1.5
+_MIN_CORE_VOXELS = 30
 # Weight of the shape, in standard deviations of the texture.
 _SHAPE_WEIGHT = 2.0
 # The spectrum is made flat up to this number of waves in a patch: smooth parts resemble each other.
@@ -36,8 +41,10 @@ def tumor_patch(zones: Zones) -> np.ndarray:
     depth = zones.inside_mm / max(float(zones.inside_mm.max()), 1e-6)
     layers = np.minimum((depth * _LAYERS).astype(int), _LAYERS - 1)
     texture = _without_layers(zones.image_XYZ, mask, layers)
-    spread = float(texture[mask].std())
-    texture = np.clip(texture / spread, -_CLIP, _CLIP) if spread > 1e-3 else texture * 0
+    core = zones.inside_mm > _CORE_MM
+    spread = float(texture[core if np.count_nonzero(core) > _MIN_CORE_VOXELS else mask].std())
+    weight = np.clip(zones.inside_mm / _TAPER_MM, 0, 1) ** 2
+    texture = weight * np.clip(texture / spread, -_CLIP, _CLIP) if spread > 1e-3 else texture * 0
     places = np.argwhere(mask) * zones.spacing_mm
     centre = places.mean(0)
     radius = max(float(np.sqrt(5 / 3 * ((places - centre) ** 2).sum(1).mean())), zones.spacing_mm)

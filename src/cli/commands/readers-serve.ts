@@ -2,7 +2,9 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { onAbort } from '../../abort.js'
 import { UsageError } from '../../errors.js'
-import { STUDY_BOUNDS } from '../../readers/study.js'
+import { SERVING } from '../../pipeline/locks.js'
+import { readStudy, STUDY_BOUNDS } from '../../readers/study.js'
+import { lockDirectory } from '../../runtime/directory-lock.js'
 import { packageRoot } from '../../runtime/python.js'
 import { openReaderServer } from '../../studio/readers/server.js'
 import { type AddressFlags, addAddressOptions, addressOf } from '../address-options.js'
@@ -28,8 +30,12 @@ export function addReadersServe(readers: Command, io: CliIo): void {
     .addOption(outputOption())
     .action(async (study: string, options: Options) => {
       const stopped = new Promise<void>((resolveStop) => onAbort(io.signal, resolveStop))
+      const folder = resolve(io.cwd, study)
+      // a folder without a study gets no lock file
+      await readStudy(folder)
+      await using _lock = await lockDirectory(folder, SERVING)
       await using server = await openReaderServer({
-        study: resolve(io.cwd, study),
+        study: folder,
         readers: readersOf(options.readers),
         pageFolder: join(packageRoot, 'dist/studio/page'),
         ...(await addressOf('readers serve', io.cwd, options)),

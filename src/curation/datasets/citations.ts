@@ -23,10 +23,22 @@ const CITATIONS: Readonly<Record<string, readonly Citation[]>> = {
       '10.7303/syn3193805',
     ),
   ],
+  Flare22: [
+    cited(
+      'J. Ma et al., Unleashing the strengths of unlabelled data in deep learning-assisted pan-cancer abdominal organ quantification: the FLARE22 challenge, The Lancet Digital Health, 2024',
+      '10.1016/S2589-7500(24)00154-7',
+    ),
+  ],
   Flare23: [
     cited(
       'J. Ma et al., Automatic Organ and Pan-cancer Segmentation in Abdomen CT: the FLARE 2023 Challenge, 2024',
       '10.48550/arXiv.2408.12534',
+    ),
+  ],
+  PANORAMA: [
+    cited(
+      'N. Alves et al., Artificial intelligence and radiologists in pancreatic cancer detection using standard of care CT scans (PANORAMA), The Lancet Oncology, 2025',
+      '10.1016/S1470-2045(25)00567-4',
     ),
   ],
   Amos2022: [

@@ -194,14 +194,18 @@ export function ownDatasets({ registry }: Pick<RunConfig['data'], 'registry'>): 
   )
 }
 
-/** Return the data sets of a configuration that take part, with their licences. */
+/** Return the data sets of a configuration that take part, with their roles and licences. */
 export function describedDatasets(
   data: Pick<RunConfig['data'], 'registry' | 'datasets'>,
-): readonly Pick<Dataset, 'name' | 'licence'>[] {
+): readonly (Pick<Dataset, 'name' | 'licence'> & { readonly role: DatasetRole['kind'] })[] {
   const own = ownDatasets(data)
-  return data.datasets.map(({ name, licence }) => {
+  return data.datasets.map(({ name, licence, role }) => {
     const known = findDataset(name, own) ?? phantoms(name, 'abdomen')
-    return { name, licence: licence ?? known?.licence ?? OWN_LICENCE }
+    return {
+      name,
+      licence: licence ?? known?.licence ?? OWN_LICENCE,
+      role: role ?? known?.role.kind ?? 'host',
+    }
   })
 }
 

@@ -60,7 +60,7 @@ export function dataCard(facts: DatasetCardFacts): string {
 /** Return the citations of the sources in Markdown. */
 export function citationPage(sources: readonly LicensedSource[]): string {
   const lines = sources
-    .filter(({ kind }) => kind === 'hosts')
+    .filter(({ kind }) => kind === 'hosts' || kind === 'labelled')
     .flatMap(({ name }) => {
       const cited = citationsOf(name).map(({ text, url }) => `- ${inline(name)}: ${text}. <${url}>`)
       return cited.length > 0 ? cited : [`- ${inline(name)}: cite it as its publisher asks.`]

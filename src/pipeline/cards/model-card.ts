@@ -60,7 +60,10 @@ export async function readModelFacts(run: string): Promise<ModelCardFacts> {
     validation: validations.filter(({ best }) => best).at(-1) ?? validations.at(-1) ?? null,
     validations: validations.length,
     sources: [
-      ...describedDatasets(config.data).map((one) => ({ kind: 'hosts', ...one }) as const),
+      ...describedDatasets(config.data).map(
+        ({ name: of, licence, role }) =>
+          ({ kind: role === 'host' ? 'hosts' : 'labelled', name: of, licence }) as const,
+      ),
       ...weights.map(
         ({ file: of, sha256, licence }) => ({ kind: 'weights', name: of, sha256, licence }) as const,
       ),

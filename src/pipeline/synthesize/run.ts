@@ -34,6 +34,7 @@ import {
   variantKey,
   wholeVariants,
 } from './dataset.js'
+import { withEarlierSources } from './earlier-sources.js'
 import { openVariantFeed } from './feed.js'
 import { hostSources, refuseForbidden, weightsSources } from './provenance.js'
 import { paintingHash, recordedSettings, refuseOtherSettings } from './record.js'
@@ -89,12 +90,9 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const out = resolve(options.out)
   const ofHosts = hostSources(options.hosts, options.licence)
   refuseForbidden(ofHosts)
-  noteUnstated(ofHosts, context)
   const weights = await earlierWeights(settings, context, startTraining, (found) =>
     refuseForbidden(weightsSources(found)),
   )
-  const sources = [...ofHosts, ...weightsSources(weights)]
-  refuseForbidden(sources)
   const hashes = {
     generator: await hashOf(weights.generator, settings.generator?.weights, context),
     baseline: await hashOf(weights.baseline, settings.baseline?.weights, context),
@@ -104,6 +102,9 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   refuseOtherBaseline(calibration, hashes.baseline)
   const contents = { reviews: null as string | null, calibration: calibration?.sha256 ?? null }
   const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
+  const sources = await withEarlierSources([...ofHosts, ...weightsSources(weights)], hosts, context)
+  refuseForbidden(sources)
+  noteUnstated(sources, context)
   const ids = hosts.map(({ id }) => id)
   const names = caseFileNames(ids)
   const reviewFile = settings.quality.reviews
@@ -221,8 +222,8 @@ function scanFolders({ synthesize }: Pick<SynthesisSettings, 'synthesize'>): str
 }
 
 function noteUnstated(sources: readonly LicensedSource[], context: StageContext): void {
-  for (const { name, licence } of sources)
-    if (licence === null)
+  for (const { kind, name, licence } of sources)
+    if (kind === 'hosts' && licence === null)
       context.note(`${name}: the licence of the host CTs is not stated (pass --licence NAME)`)
 }
 
