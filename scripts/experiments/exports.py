@@ -6,8 +6,7 @@
 
 Run it with the Python of `freetumor setup --extra export`. It creates the other environments in DIR with pip, and
 writes a checkpoint with random weights for each patch-merging order. It exports each and computes one window of
-the scan with each file. Prints one line of JSON for each order and format: the deviation from the checkpoint, and the
-deviations of both from the same network in float64, which show how much of the first is rounding of float32.
+the scan with each file. Prints one line of JSON for each order and format.
 """
 
 import argparse
@@ -129,15 +128,11 @@ def write_window(scan: str, patch: list[int], out: Path) -> None:
 
 
 def write_checkpoint_of(folder: Path, order: str, feature_size: int, patch: list[int], image: Path) -> Path:
-    """Write a checkpoint with random weights, its digests, and its logits of the window; return their file.
-
-    exact.npy are the logits in float64.
-    """
+    """Write a checkpoint with random weights, its digests, and its logits of the window; return their file."""
     import numpy as np
     import torch
 
     from freetumor_runtime.checkpoints.checkpoint_file import write_checkpoint
-    from freetumor_runtime.models.plain_layers import plain_layers
     from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
     reference = folder / "logits.npy"
@@ -161,7 +156,6 @@ def write_checkpoint_of(folder: Path, order: str, feature_size: int, patch: list
         started = time.time()
         logits = network(torch.from_numpy(np.load(image))).numpy()
         (folder / "seconds.json").write_text(json.dumps(time.time() - started))
-        np.save(folder / "exact.npy", plain_layers(network).double()(torch.from_numpy(np.load(image)).double()).numpy())
     np.save(reference, logits)
     return reference
 
@@ -189,12 +183,10 @@ def measured(folder: Path, name: str, image: Path, reference: Path, work: Path) 
     facts |= {**seconds, "checkpointWindowSeconds": round(json.loads((folder / "seconds.json").read_text()), 1)}
     if "digests" in answer:
         return {**facts, "tensorsAreIdentical": answer["digests"] == json.loads((folder / "digests.json").read_text())}
-    expected, found, exact = np.load(reference), np.load(result), np.load(folder / "exact.npy")
+    expected, found = np.load(reference), np.load(result)
     return {
         **facts,
         "deviation": float(np.abs(found - expected).max()),
-        "deviationFromFloat64": float(np.abs(found - exact).max()),
-        "checkpointFromFloat64": float(np.abs(expected - exact).max()),
         "largestLogit": float(np.abs(expected).max()),
         "otherLabels": int((found.argmax(1) != expected.argmax(1)).sum()),
         "voxels": int(expected[0, 0].size),
