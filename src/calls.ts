@@ -1,5 +1,7 @@
 import { rm } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
+import { loadConfig } from './config/load.js'
+import { RECORD } from './config/paths.js'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import type { CheckReport } from './curation/check/run.js'
@@ -45,13 +47,16 @@ import type { MergingOrder } from './pipeline/ports/checkpoint.js'
 import type { PredictOptions } from './pipeline/predict/run.js'
 import { compareRealism, type Realism } from './pipeline/realism/run.js'
 import type { RealismOptions } from './pipeline/realism/settings.js'
+import { findRun } from './pipeline/runs/list.js'
 import type { SynthesisProgress } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
+import { sendRun } from './pipeline/train/tracking.js'
 import { type CheckpointFormat, type Converted, convertFile } from './runtime/checkpoint.js'
 import { dicomReader } from './runtime/dicom.js'
 import { segWriter } from './runtime/dicom-seg.js'
 import { toolRunner } from './runtime/tool.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
+import type { Sent } from './tracking/feed.js'
 import { makeTemporaryFolder } from './whole-file.js'
 
 /** Options of every call: the Python to use, how to stop, and where notes go. */
@@ -242,6 +247,35 @@ export async function synthesize(
       segWriter({ python }),
     ),
   )
+}
+
+export interface SyncSettings extends CallSettings {
+  /** `key=value` pairs that replace values of the configuration, for instance `tracking.mlflow=http://127.0.0.1:5000`. */
+  readonly set?: readonly string[] | undefined
+}
+
+/** The values that a call sent. `failure` of a tracker: why it lacks values; null if it has all. */
+export interface RunSync {
+  readonly directory: string
+  readonly trackers: readonly Sent[]
+}
+
+/**
+ * Send the figures of an ended run that its trackers lack. A tracker that fails is in the result.
+ * @param run run directory, or the last part of one below `runs`
+ * @throws UsageError if there is no such run, if it is being trained, or if its configuration names no tracker
+ */
+export async function syncRun(run: string, { set, ...settings }: SyncSettings = {}): Promise<RunSync> {
+  const directory = await findRun(run, process.cwd())
+  const config = await loadConfig(join(directory, RECORD), {
+    set: set ?? [],
+    onNote: (text) => settings.onNote?.(text, 'info'),
+  })
+  const python = settings.python ?? config.runtime.python ?? undefined
+  const trackers = await withContext({ ...settings, python }, (context) =>
+    sendRun(directory, config, context),
+  )
+  return { directory, trackers }
 }
 
 /** Run a stage outside a run: its logs are in a temporary folder. */

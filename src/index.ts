@@ -59,8 +59,11 @@ export {
   mineHardNegatives,
   type PredictionSettings,
   predict,
+  type RunSync,
   realism,
+  type SyncSettings,
   type SynthesizeSettings,
+  syncRun,
   synthesize,
 } from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
@@ -261,6 +264,8 @@ export {
 } from './simulation/tumor.js'
 export type { StudioAddress, StudioSettings } from './studio/options.js'
 export type { Studio } from './studio/server.js'
+export type { Sent as SentValues } from './tracking/feed.js'
+export type { TrackerName } from './tracking/tracker.js'
 export type * from './training/events.js'
 export type { RestartPolicy } from './training/failure.js'
 export type {

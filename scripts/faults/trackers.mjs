@@ -102,13 +102,7 @@ async function replay(place) {
   const code = await train(place, ['--config', 'debug-baseline', '--out', run, '--set', ...settings])
   const server = await startMlflow(place, port)
   try {
-    const sync = () => {
-      const { stdout } = spawnSync(process.execPath, [cli, 'runs', 'sync', run, '--output', 'json'], {
-        encoding: 'utf8',
-      })
-      return JSON.parse(stdout).trackers[0]
-    }
-    const [first, second] = [sync(), sync()]
+    const [first, second] = [await sync(run), await sync(run)]
     const points = await compared(url, 'replay', run)
     const held =
       code === 0 &&
@@ -120,6 +114,19 @@ async function replay(place) {
   } finally {
     await server.stop()
   }
+}
+
+/** Send what the tracker of a run lacks. Blocks no event: this process must see when the server closes a connection. */
+async function sync(run) {
+  const child = spawn(process.execPath, [cli, 'runs', 'sync', run, '--output', 'json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let said = ''
+  child.stdout.on('data', (text) => {
+    said += text
+  })
+  await once(child, 'close')
+  return JSON.parse(said).trackers[0]
 }
 
 /** Compare trainings with a tracker that is dead, or never answers, with trainings without one, in pairs. */
@@ -240,7 +247,7 @@ async function compared(url, experiment, run) {
   const call = async (path, body) => {
     const response = await fetch(`${url}/api/2.0/mlflow/${path}`, {
       method: body ? 'POST' : 'GET',
-      // the server closes idle connections while `runs sync` blocks this process
+      // the server closes idle connections
       headers: { connection: 'close', 'content-type': 'application/json' },
       ...(body ? { body: JSON.stringify(body) } : {}),
     })
@@ -309,13 +316,15 @@ async function startMlflow(place, port) {
   })
   const ended = once(child, 'close')
   const url = `http://127.0.0.1:${listening}`
+  // as in `compared`: no idle connection is kept
+  const unkept = { headers: { connection: 'close' } }
   for (;;) {
-    const ready = await fetch(`${url}/health`).catch(() => null)
+    const ready = await fetch(`${url}/health`, unkept).catch(() => null)
     if (ready?.ok) break
     if (child.exitCode !== null) throw new Error('the MLflow server ended')
     await wait(200)
   }
-  const version = await (await fetch(`${url}/version`)).text()
+  const version = await (await fetch(`${url}/version`, unkept)).text()
   const stop = async () => {
     // its workers are in its process group
     process.kill(-child.pid, 'SIGKILL')

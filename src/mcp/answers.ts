@@ -59,7 +59,7 @@ function shortened(value: unknown, items: number): unknown {
 }
 
 function printable(text: string): string {
-  // control, format and bidirectional characters could hide text from a reader
-  const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+  // control, bidirectional and ignorable characters (tags, variation selectors) could hide text from a reader
+  const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]+/gu, ' ')
   return plain.length > MAX_TEXT ? `${plain.slice(0, MAX_TEXT)}...` : plain
 }

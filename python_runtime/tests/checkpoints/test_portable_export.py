@@ -31,9 +31,9 @@ ABOUT = {"licences": [{"network": "segmentor", "file": "a.pt", "sha256": "0" * 6
 WINDOW, SPACING, PATCH = (-160.0, 240.0), (1.5, 1.4, 3.0), (16, 16, 8)
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="onnx and onnxruntime are missing: freetumor setup --extra export")
-# the mandatory keys of MONAI's bundle specification
+# the mandatory keys of MONAI's schema of metadata.json
 SCHEMA_KEYS = (
-    *("version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version"),
+    *("schema", "version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version"),
     *("task", "description", "authors", "copyright", "network_data_format"),
 )
 

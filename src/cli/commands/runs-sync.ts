@@ -2,8 +2,6 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { loadConfig } from '../../config/load.js'
 import { RECORD } from '../../config/paths.js'
-import { UsageError } from '../../errors.js'
-import { TRAINING } from '../../pipeline/locks.js'
 import { findRun } from '../../pipeline/runs/list.js'
 import { sendRun } from '../../pipeline/train/tracking.js'
 import { counted } from '../../plain-text.js'
@@ -35,20 +33,12 @@ export function addSyncCommand(runs: Command, io: CliIo): void {
         onNote: (text) => io.note(`note: ${text}`),
       })
       const runtime = torchRuntime({ python: config.runtime.python })
-      await using _lock = await runtime.lock(directory, TRAINING)
-      const sent = await sendRun(directory, config, runtime, io.note)
-      if (sent.length === 0) throw noTracker(directory)
+      const sent = await sendRun(directory, config, { runtime, signal: io.signal, note: io.note })
       const trackers = sent.map(({ failure, ...rest }) => ({ ...rest, failure: failure?.message ?? null }))
       printResult(io, 'runs sync', output, { directory, trackers }, () => sent.map(lineOf))
       const failed = sent.find(({ failure }) => failure !== null)
       if (failed) throw failed.failure
     })
-}
-
-function noTracker(directory: string): UsageError {
-  return new UsageError(`${directory}: its configuration names no tracker`, {
-    hint: 'name one with `--set tracking.mlflow=ADDRESS`',
-  })
 }
 
 function lineOf({ tracker, run, values, step }: Sent): string {

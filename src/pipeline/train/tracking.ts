@@ -1,6 +1,8 @@
+import { onAbort } from '../../abort.js'
 import { leaves } from '../../config/changes.js'
 import { pathsOf } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
+import { UsageError } from '../../errors.js'
 import { Feed, type FeedOptions, type Sent } from '../../tracking/feed.js'
 import { mlflowTracker } from '../../tracking/mlflow.js'
 import { otlpTracker } from '../../tracking/otlp.js'
@@ -9,6 +11,8 @@ import type { RunFacts, Tracker } from '../../tracking/tracker.js'
 import { readEvents } from '../../training/event-log.js'
 import type { FinishedEvent, Outcome } from '../../training/events.js'
 import { ownVersion } from '../../training/run-version.js'
+import type { StageContext } from '../context.js'
+import { TRAINING } from '../locks.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 
 type Note = FeedOptions['note']
@@ -48,16 +52,29 @@ export function startTracking(
   }
 }
 
-/** Send the figures of an ended run that its trackers do not have. The caller holds the lock of its directory. */
+/**
+ * Send the figures of an ended run that its trackers do not have.
+ * @throws UsageError for a run that is being trained, or whose configuration names no tracker
+ */
 export async function sendRun(
   directory: string,
   config: RunConfig,
-  runtime: ModelRuntime,
-  note: Note,
+  { runtime, signal, note }: Omit<StageContext, 'logDirectory'>,
 ): Promise<Sent[]> {
+  await using _lock = await runtime.lock(directory, TRAINING)
   const finished = await lastEnd(directory)
   const feeds = await feedsOf(directory, config, runtime, { note })
-  return await Promise.all(feeds.map((feed) => feed.end(finished?.outcome ?? null, false)))
+  if (feeds.length === 0)
+    throw new UsageError(`${directory}: its configuration names no tracker`, {
+      hint: 'name one with `--set tracking.mlflow=ADDRESS`',
+    })
+  const release = onAbort(signal, () => {
+    for (const feed of feeds) void feed.abandon()
+  })
+  const sent = await Promise.all(feeds.map((feed) => feed.end(finished?.outcome ?? null, false)))
+  release()
+  signal?.throwIfAborted()
+  return sent
 }
 
 async function feedsOf(

@@ -69,7 +69,7 @@ describe('a tracked training', () => {
       `mlflow: no value is sent (mlflow: ${server.url} answers 500: refused); \`freetumor runs sync ${out}\` sends the rest`,
     )
     server.before = () => undefined
-    const [sent] = await sendRun(out, config, memoryRuntime(), () => {})
+    const [sent] = await sendRun(out, config, { runtime: memoryRuntime(), signal: undefined, note: () => {} })
     expect(sent).toMatchObject({ tracker: 'mlflow', step: 5, failure: null })
     expect(sent!.values).toBe(server.runs[0]!.metrics.length)
     expect(server.runs[0]!.status).toBe('FINISHED')
