@@ -61,7 +61,10 @@ const commands = {
 try {
   if (!existsSync(manifest)) await makeFiles()
   const report = { cases: total, manifestMb: Math.round(statSync(manifest).size / 1e6), rows: {} }
-  for (const row of values.rows.split(',')) report.rows[row] = await measure(commands[row])
+  for (const row of values.rows.split(',')) {
+    report.rows[row] = await measure(commands[row])
+    console.error(`${row}: ${JSON.stringify(report.rows[row])}`)
+  }
   console.log(JSON.stringify(report, null, 2))
 } finally {
   if (values.folder === undefined) rmSync(folder, { recursive: true, force: true })
