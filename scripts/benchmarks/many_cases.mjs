@@ -20,7 +20,15 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
-  existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -49,10 +57,25 @@ const folder = resolve(values.folder ?? mkdtempSync(join(tmpdir(), 'freetumor-ma
 const data = join(folder, 'data')
 const manifest = join(folder, 'manifest.json')
 const cache = join(folder, 'cache')
+const random = { state: 1 }
 const commands = {
-  read: ['-e', moduleCode("await readManifest(process.argv[1])"), manifest],
-  list: ['-e', moduleCode("checkList((await casesAt([process.argv[1]], {})).cases, [], {})"), manifest],
-  import: [MAIN, 'data', 'import', '--lists', data, '--as', 'none', '--region', 'abdomen', '--map', 'region', '--out', join(folder, 'imported.json')],
+  read: ['-e', moduleCode('await readManifest(process.argv[1])'), manifest],
+  list: ['-e', moduleCode('checkList((await casesAt([process.argv[1]], {})).cases, [], {})'), manifest],
+  import: [
+    MAIN,
+    'data',
+    'import',
+    '--lists',
+    data,
+    '--as',
+    'none',
+    '--region',
+    'abdomen',
+    '--map',
+    'region',
+    '--out',
+    join(folder, 'imported.json'),
+  ],
   estimate: [MAIN, 'prepare', '--estimate', '--config', join(folder, 'run.yaml')],
   resume: [MAIN, 'prepare', '--config', join(folder, 'run.yaml')],
   audit: [MAIN, 'data', 'audit', manifest, '--workers', values.workers, '--cache', cache],
@@ -84,10 +107,17 @@ function moduleCode(statement) {
 async function measure(argv) {
   const started = performance.now()
   const flags = argv[0] === '-e' ? ['--input-type=module'] : []
-  const child = spawn(process.execPath, [...flags, ...argv], { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder })
+  const child = spawn(process.execPath, [...flags, ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: folder,
+  })
   let text = ''
-  child.stdout.on('data', (part) => { text = (text + part).slice(-2000) })
-  child.stderr.on('data', (part) => { text = (text + part).slice(-2000) })
+  child.stdout.on('data', (part) => {
+    text = (text + part).slice(-2000)
+  })
+  child.stderr.on('data', (part) => {
+    text = (text + part).slice(-2000)
+  })
   const peaks = new Map()
   let processor = 0
   const watch = () => {
@@ -104,8 +134,16 @@ async function measure(argv) {
   const code = await new Promise((done) => child.once('close', done))
   clearInterval(timer)
   const seconds = Number(((performance.now() - started) / 1000).toFixed(1))
-  const peakMb = [...peaks].map(([name, mb]) => ({ process: name.replace(/ \d+$/, ''), mb })).sort((a, b) => b.mb - a.mb)
-  return { exitCode: code, seconds, processorSeconds: Number(processor.toFixed(1)), peakMb: peakMb.slice(0, 4), end: text.trim().split('\n').slice(-2).join(' | ').slice(0, 300) }
+  const peakMb = [...peaks]
+    .map(([name, mb]) => ({ process: name.replace(/ \d+$/, ''), mb }))
+    .sort((a, b) => b.mb - a.mb)
+  return {
+    exitCode: code,
+    seconds,
+    processorSeconds: Number(processor.toFixed(1)),
+    peakMb: peakMb.slice(0, 4),
+    end: text.trim().split('\n').slice(-2).join(' | ').slice(0, 300),
+  }
 }
 
 /** Return a process and all processes below it. */
@@ -114,7 +152,13 @@ function below(pid) {
   for (const one of found)
     try {
       for (const task of readdirSync(`/proc/${one}/task`))
-        found.push(...readFileSync(`/proc/${one}/task/${task}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number))
+        found.push(
+          ...readFileSync(`/proc/${one}/task/${task}/children`, 'utf8')
+            .trim()
+            .split(' ')
+            .filter(Boolean)
+            .map(Number),
+        )
     } catch {
       // ended meanwhile
     }
@@ -124,7 +168,9 @@ function below(pid) {
 function factsOf(pid) {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
     return {
       name: /^Name:\s+(.*)$/m.exec(status)[1],
       peakMb: Math.round(Number(/^VmHWM:\s+(\d+)/m.exec(status)[1]) / 1024),
@@ -139,7 +185,11 @@ async function makeFiles() {
   for (const name of ['imagesTr', 'labelsTr']) mkdirSync(join(data, name), { recursive: true })
   const affine = [1.5, 0, 0, -10, 0, 1.5, 0, -20, 0, 0, 3, 5, 0, 0, 0, 1]
   const shape = [SIDE, SIDE, SIDE]
-  const image = { shape, affine, data: Int16Array.from({ length: SIDE ** 3 }, () => Math.floor(200 * uniform() - 60)) }
+  const image = {
+    shape,
+    affine,
+    data: Int16Array.from({ length: SIDE ** 3 }, () => Math.floor(200 * uniform() - 60)),
+  }
   const label = { shape, affine, data: Uint8Array.from({ length: SIDE ** 3 }, (_, at) => (at < 200 ? 1 : 0)) }
   const cases = []
   let sources
@@ -150,7 +200,10 @@ async function makeFiles() {
       await writeNifti(sources.label, label)
     }
     const name = `scan_${String(at).padStart(6, '0')}`
-    const files = { image: join(data, 'imagesTr', `${name}.nii.gz`), label: join(data, 'labelsTr', `${name}.nii.gz`) }
+    const files = {
+      image: join(data, 'imagesTr', `${name}.nii.gz`),
+      label: join(data, 'labelsTr', `${name}.nii.gz`),
+    }
     linkSync(sources.image, files.image)
     linkSync(sources.label, files.label)
     cases.push(caseOf(name, files, at))
@@ -159,7 +212,12 @@ async function makeFiles() {
   const facts = (at) => ({ bytes: bytes, digest: `${digest.slice(0, 60)}${String(at).padStart(9, '0')}` })
   for (const [at, item] of cases.entries())
     Object.assign(item, {
-      geometry: { shape, spacingMm: [1.5, 1.5, 3], affine: affine.map((value, of) => (of % 4 === 3 && of < 12 ? value + at / 7 : value)), dataType: 'int16' },
+      geometry: {
+        shape,
+        spacingMm: [1.5, 1.5, 3],
+        affine: affine.map((value, of) => (of % 4 === 3 && of < 12 ? value + at / 7 : value)),
+        dataType: 'int16',
+      },
       files: { image: facts(at), label: facts(total + at) },
     })
   writeFileSync(join(folder, 'run.yaml'), configuration())
@@ -199,8 +257,8 @@ function caseOf(name, files, at) {
 
 /** splitmix32, in [0, 1) */
 function uniform() {
-  makeFiles.state = ((makeFiles.state ?? 1) + 0x9e3779b9) | 0
-  let t = Math.imul(makeFiles.state ^ (makeFiles.state >>> 16), 0x21f0aaad)
+  random.state = (random.state + 0x9e3779b9) | 0
+  let t = Math.imul(random.state ^ (random.state >>> 16), 0x21f0aaad)
   t = Math.imul(t ^ (t >>> 15), 0x735a2d97)
   return ((t ^ (t >>> 15)) >>> 0) / 2 ** 32
 }
@@ -214,8 +272,8 @@ function writeFingerprints(cases) {
   const words = LANDMARKS * KEYS_PER_LANDMARK
   const directory = fingerprintDirectory(cache)
   mkdirSync(directory, { recursive: true })
-  const { size, mtimeMs } = statSync(cases[0].image)
   let before
+  let state
   for (const [at, { image }] of cases.entries()) {
     const copied = at % 1000 === 999 ? before : null
     const keys = Uint32Array.from({ length: words }, (_, of) => (of < words / 2 ? whole(2 ** 32) : common()))
@@ -224,12 +282,18 @@ function writeFingerprints(cases) {
       version: 1,
       exact: createHash('sha256').update(image).digest('hex'),
       shape: [SIDE, SIDE, SIDE],
-      sketch: Array.from({ length: SKETCH }, () => whole(2 ** 26) * 2 ** 26 + whole(2 ** 26)).sort((a, b) => a - b),
+      sketch: Array.from({ length: SKETCH }, () => whole(2 ** 26) * 2 ** 26 + whole(2 ** 26)).sort(
+        (a, b) => a - b,
+      ),
       landmarks: [{ reading: { low: -175, high: 250 }, encoded: encodeLandmarks({ mm, keys }) }],
     }
     before = fingerprint
     const name = `${createHash('sha256').update(resolve(image)).digest('hex').slice(0, 32)}.json`
-    const state = at % LINKS === 0 ? (cases.state = statSync(image)) : cases.state
-    writeFileSync(join(directory, name), JSON.stringify({ bytes: state.size, changedMs: state.mtimeMs, fingerprint }))
+    // links of one file have its state
+    if (at % LINKS === 0) state = statSync(image)
+    writeFileSync(
+      join(directory, name),
+      JSON.stringify({ bytes: state.size, changedMs: state.mtimeMs, fingerprint }),
+    )
   }
 }

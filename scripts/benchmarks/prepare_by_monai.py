@@ -1,4 +1,4 @@
-"""Prepare the cases of a data set by MONAI's transforms (method.md 4), one process per core: the reference of prepare.py.
+"""Prepare the cases of a data set by MONAI's transforms (method.md 4), one process per core: reference of prepare.py.
 
 Writes what the cache holds, uncompressed: HU as int16 and label ids as uint8.
 

@@ -24,7 +24,9 @@ test('gives a stage between two steps no share of a step', () => {
 })
 
 test('draws the longest stage as a full bar, and the others relative to it', () => {
-  const widths = [...profileSection(profile(TWO)).matchAll(/<rect [^>]*width="([\d.]+)"/g)].map(([, width]) => width)
+  const widths = [...profileSection(profile(TWO)).matchAll(/<rect [^>]*width="([\d.]+)"/g)].map(
+    ([, width]) => width,
+  )
   expect(widths).toEqual(['24.0', '100.0'])
 })
 

@@ -98,7 +98,7 @@ def _resample_straight(
 def nearest_voxels(
     shape: Sequence[int], affine: np.ndarray, spacing_mm: Sequence[float]
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return, for each axis of a volume in RAS order, the voxel nearest to each new one, and the affine of the new grid.
+    """Return for each axis of a volume in RAS order the voxel nearest to each new one, and the affine of the new grid.
 
     The voxels are those of MONAI for the whole volume, also in ties.
     """

@@ -27,7 +27,12 @@ export function scanKeysStore(): (fingerprint: Fingerprint) => ScanKeys {
   const readings = new Map<string, readonly Reading[]>()
   return ({ exact, sketch, landmarks }) => {
     const keys = landmarks.map(({ encoded }) => decodeLandmarks(encoded).keys)
-    const landmarkKeys = new Uint32Array(...room(keys.reduce((sum, { length }) => sum + length, 0), 4))
+    const landmarkKeys = new Uint32Array(
+      ...room(
+        keys.reduce((sum, { length }) => sum + length, 0),
+        4,
+      ),
+    )
     let at = 0
     for (const own of keys) {
       landmarkKeys.set(own, at)

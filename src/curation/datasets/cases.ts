@@ -164,10 +164,7 @@ export async function missingFilesOf(
   return found
 }
 
-async function missingFileOf({
-  image,
-  label,
-}: Pick<ListedCase, 'image' | 'label'>): Promise<string | null> {
+async function missingFileOf({ image, label }: Pick<ListedCase, 'image' | 'label'>): Promise<string | null> {
   for (const file of [image, label])
     if (file !== null) {
       const found = await access(file).then(

@@ -26,7 +26,8 @@ export function* caseTexts(content: Uint8Array, mostValues: number): Generator<s
 
 const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c]
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
-const HEAD = /^(?:\xef\xbb\xbf)?[ \t\n\r]*\{[ \t\n\r]*"version"[ \t\n\r]*:[ \t\n\r]*1[ \t\n\r]*,[ \t\n\r]*"cases"[ \t\n\r]*:[ \t\n\r]*\[/
+const HEAD =
+  /^(?:\xef\xbb\xbf)?[ \t\n\r]*\{[ \t\n\r]*"version"[ \t\n\r]*:[ \t\n\r]*1[ \t\n\r]*,[ \t\n\r]*"cases"[ \t\n\r]*:[ \t\n\r]*\[/
 const MOST_HEAD_BYTES = 256
 
 function startOfCases(content: Uint8Array): number | null {

@@ -45,7 +45,9 @@ async function audited(entries: readonly (readonly [ManifestCase, Answer])[], no
   const compared: string[] = []
   const report = await auditCases(
     entries.map(([one]) => one),
-    entries.map(([, answer]): ScanAnswer => ('problem' in answer ? answer : scanKeysStore()(answer.fingerprint))),
+    entries.map(
+      ([, answer]): ScanAnswer => ('problem' in answer ? answer : scanKeysStore()(answer.fingerprint)),
+    ),
     {
       fingerprintOf: async ({ id }) => {
         const [, answer] = entries.find(([one]) => one.id === id)!

@@ -25,7 +25,14 @@ function placed(seed: number, count: number) {
 
 test('keeps patterns and landmark keys of every scan, of any size', () => {
   const keysOf = scanKeysStore()
-  const sizes: [number, number[]][] = [[64, [3]], [0, []], [7, [1, 5]], [3, [0]], [200_000, [2]], [64, [96, 96]]]
+  const sizes: [number, number[]][] = [
+    [64, [3]],
+    [0, []],
+    [7, [1, 5]],
+    [3, [0]],
+    [200_000, [2]],
+    [64, [96, 96]],
+  ]
   const kept = sizes.map(([patterns, landmarks], seed) => keysOf(print(seed, patterns, landmarks)))
   for (const [seed, [patterns, landmarks]] of sizes.entries()) {
     const fingerprint = print(seed, patterns, landmarks)
@@ -40,5 +47,7 @@ test('keeps patterns and landmark keys of every scan, of any size', () => {
 test('keeps the arrays of many scans in few buffers', () => {
   const keysOf = scanKeysStore()
   const kept = Array.from({ length: 100 }, (_, seed) => keysOf(print(seed, 64, [96])))
-  expect(new Set(kept.flatMap(({ sketch, landmarkKeys }) => [sketch.buffer, landmarkKeys.buffer])).size).toBe(1)
+  expect(new Set(kept.flatMap(({ sketch, landmarkKeys }) => [sketch.buffer, landmarkKeys.buffer])).size).toBe(
+    1,
+  )
 })

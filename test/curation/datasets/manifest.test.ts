@@ -91,7 +91,9 @@ describe('a manifest', () => {
     writeFiles(folder, damaged)
     for (const name of ['cut.json', 'more.json', 'comma.json', 'missing.json'])
       await expect(readManifest(join(folder, name))).rejects.toThrow(`${name}: is not JSON`)
-    await expect(readManifest(join(folder, 'trap.json'))).rejects.toThrow('the key "__proto__" is not allowed')
+    await expect(readManifest(join(folder, 'trap.json'))).rejects.toThrow(
+      'the key "__proto__" is not allowed',
+    )
     writeFileSync(join(folder, 'bytes.json'), Buffer.from(text.replace('/data/b', '/data/\xff'), 'latin1'))
     await expect(readManifest(join(folder, 'bytes.json'))).rejects.toThrow('bytes.json: not UTF-8 text')
   })

@@ -112,7 +112,13 @@ describe('the report of a run', () => {
   test('shows the time by stage of a run that was profiled; a damaged profile is named', async () => {
     const run = runDirectory()
     const times = { calls: 2, seconds: 0.5, processorSeconds: 0.4, deviceSeconds: null }
-    const profile = { steps: 2, seconds: 1, processorSeconds: 1, device: 'cpu', stages: [{ name: 'paint', ...times }] }
+    const profile = {
+      steps: 2,
+      seconds: 1,
+      processorSeconds: 1,
+      device: 'cpu',
+      stages: [{ name: 'paint', ...times }],
+    }
     writeFileSync(join(run, 'profile.json'), JSON.stringify(profile))
     expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('paint</th>')
     for (const damaged of ['{"steps": 2', JSON.stringify({ ...profile, stages: [times] })]) {
