@@ -25,6 +25,7 @@ const whole = (below) => Math.floor(uniform() * below)
 const common = () => Math.floor(FLAT * ((VOCABULARY + FLAT) / FLAT) ** uniform() - FLAT)
 const pattern = () => whole(2 ** 26) * 2 ** 26 + whole(2 ** 26)
 const made = []
+const places = []
 const planted = []
 for (let scan = 0; scan < count; scan++) {
   const sketch = Array.from({ length: SKETCH }, pattern)
@@ -32,19 +33,21 @@ for (let scan = 0; scan < count; scan++) {
   const keys = Uint32Array.from({ length: words }, (_, at) => (at < words / 2 ? whole(2 ** 32) : common()))
   if (scan % 100 === 99) {
     const of = scan - 1 - whole(98)
-    const { sketch: patterns, landmarks } = made[of]
+    const { sketch: patterns } = made[of]
+    const [landmarks] = places[of]
     if (scan % 200 === 99) sketch.splice(0, SKETCH / 2, ...patterns.slice(0, SKETCH / 2))
     else {
-      mm.set(landmarks[0].mm.subarray(0, (3 * LANDMARKS) / 2).map((at) => at + 20))
-      keys.set(landmarks[0].keys.subarray(0, words / 2))
+      mm.set(landmarks.mm.subarray(0, (3 * LANDMARKS) / 2).map((at) => at + 20))
+      keys.set(landmarks.keys.subarray(0, words / 2))
     }
     planted.push(`${of} ${scan}`)
   }
-  made.push({ sketch: sketch.sort((a, b) => a - b), landmarks: [{ mm, keys }] })
+  made.push({ sketch: Float64Array.from(sketch).sort(), landmarkKeys: keys })
+  places.push([{ mm, keys }])
 }
 const before = process.cpuUsage()
 const started = performance.now()
-const found = findCandidates(made)
+const found = await findCandidates(made, async (scan) => places[scan])
 const seconds = (performance.now() - started) / 1000
 const { user, system } = process.cpuUsage(before)
 const pairs = new Set(found.map(({ a, b }) => `${a} ${b}`))

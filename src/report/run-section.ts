@@ -4,6 +4,7 @@ import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
 import { calibrationSection } from './calibration-section.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
+import { profileSection, type StepProfile } from './profile-section.js'
 import { type ReviewTable, reviewSection } from './review-section.js'
 import { openScroll } from './scroll.js'
 import { type TumorPictures, tumorSection } from './tumor-section.js'
@@ -26,6 +27,8 @@ export interface RunReport {
   readonly reviews?: ReviewTable | null
   /** Calibration of the quality policy; null without one. */
   readonly calibration?: UsedCalibration | null
+  /** Times of the stages of its steps; null unless `train --profile` measured them. */
+  readonly profile?: StepProfile | null
 }
 
 /** Render one run; `id` is the anchor of its section. */
@@ -38,6 +41,7 @@ export function runSection(run: RunReport, id: string, heading: string): string 
 ${warnings(run)}
 ${facts(run.events, started)}
 ${curves(run, started?.job)}
+${profileSection(run.profile)}
 ${started && started.job !== 'baseline' ? `<h3>Synthetic tumors</h3>${tumorSection(run.tumors, run.pictures)}` : ''}
 ${calibrationSection(run.calibration)}
 ${reviewSection(run.reviews)}

@@ -115,7 +115,7 @@ h5.accepted { color: var(--good); } h5.rejected { color: var(--bad); }
 .outlines li::before { content: ""; display: inline-block; width: 1.1rem; height: .2rem; margin-right: .45rem; border-radius: .1rem; vertical-align: middle; }
 .outlines .truth::before { background: #3cc878; } .outlines .predicted::before { background: #ff8c00; } .outlines .against::before { background: #5fb4ff; }
 td.plot svg.bar { height: .95rem; }
-rect.gain { fill: var(--good); } rect.loss { fill: var(--bad); }
+rect.stage { fill: var(--look0); } rect.gain { fill: var(--good); } rect.loss { fill: var(--bad); }
 .pictures figcaption { font-size: .88rem; margin-top: .5rem; line-height: 1.4; }
 .pictures figcaption .quiet { display: block; }
 .masks { display: grid; gap: 1.5rem; margin: .9rem 0 1.5rem; }

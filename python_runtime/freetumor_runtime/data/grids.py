@@ -57,7 +57,7 @@ def resample_label(
 
     Returns the label and its affine. Ids above 2^24 would not survive float32, which MONAI resamples in.
     """
-    permuted_XYZ, permuted = _to_ras(label_XYZ, affine)
+    permuted_XYZ, permuted = to_ras(label_XYZ, affine)
     skew = permuted[:3, :3] - np.diag(np.diag(permuted)[:3])
     if np.abs(skew).max() * max(label_XYZ.shape) < _STRAIGHT_SHARE * min(spacing_of(affine)):
         return _resample_straight(permuted_XYZ, permuted, spacing_mm)
@@ -80,7 +80,7 @@ def reordered(array: np.ndarray, order: AxisOrder) -> np.ndarray:
     return nibabel.apply_orientation(array, order)
 
 
-def _to_ras(label_XYZ: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def to_ras(label_XYZ: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a view whose axes point most nearly right, front and up (RAS), and its affine."""
     orientation = nibabel.io_orientation(affine)
     permuted = affine @ nibabel.orientations.inv_ornt_aff(orientation, label_XYZ.shape)
@@ -91,15 +91,26 @@ def _resample_straight(
     label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Axis by axis, which gives what MONAI gives for the whole in a tenth of its time and memory."""
-    places, resampled_affine = [], np.diag([*spacing_mm, 1.0])
+    voxels, resampled_affine = nearest_voxels(label_XYZ.shape, affine, spacing_mm)
+    return label_XYZ[np.ix_(*voxels)], resampled_affine
+
+
+def nearest_voxels(
+    shape: Sequence[int], affine: np.ndarray, spacing_mm: Sequence[float]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return for each axis of a volume in RAS order the voxel nearest to each new one, and the affine of the new grid.
+
+    The voxels are those of MONAI for the whole volume, also in ties.
+    """
+    voxels, resampled_affine = [], np.diag([*spacing_mm, 1.0])
     for axis, (mm, wanted_mm) in enumerate(zip(np.diag(affine)[:3], spacing_mm, strict=True)):
-        line = np.arange(label_XYZ.shape[axis], dtype=np.float32)[:, None, None]
+        line = np.arange(shape[axis], dtype=np.float32)[:, None, None]
         line_affine = np.diag([mm, wanted_mm, wanted_mm, 1.0])
         line_affine[0, 3] = affine[axis, 3]
         resampled, affine_there = _resampled(line, line_affine, [wanted_mm] * 3)
-        places.append(resampled.ravel().astype(int))
+        voxels.append(resampled.ravel().astype(int))
         resampled_affine[axis, 3] = affine_there[0, 3]
-    return label_XYZ[np.ix_(*places)], resampled_affine
+    return voxels, resampled_affine
 
 
 def _resampled(label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

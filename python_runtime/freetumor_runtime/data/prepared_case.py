@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from freetumor_runtime.data.grids import nearest_voxels, to_ras
 from freetumor_runtime.data.label_ids import IGNORED_LABEL, refuse_wrong_values
+from freetumor_runtime.data.straight_grid import interpolate, pick, straight_grid
 from freetumor_runtime.errors import DataError
 
 
@@ -29,19 +31,28 @@ def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, 
             "add them to the map (to 0 where they are to be background) or correct the file",
         )
     mapped = np.empty_like(label_XYZ, np.uint8)
-    table = np.zeros(int(max(ids)) + 1, np.uint8)
+    table = np.zeros(max(256, int(max(ids)) + 1), np.uint8)
     for value in ids:
         table[int(value)] = mapping[value]
     for z in range(label_XYZ.shape[2]):
-        mapped[..., z] = table[label_XYZ[..., z].astype(np.intp, copy=False)]
+        mapped[..., z] = _looked_up(table, label_XYZ[..., z])
     return mapped
+
+
+def _looked_up(table: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    if plane.dtype != np.uint8:
+        return table[plane.astype(np.intp, copy=False)]
+    # without an index of eight bytes per voxel
+    return np.frombuffer(plane.tobytes("F").translate(table.tobytes()), np.uint8).reshape(plane.shape, order="F")
 
 
 def _ids_of(label_XYZ: np.ndarray) -> list[int | float]:
     """Return the values that occur, in order."""
     # Slice by slice: the whole map in another order, or as wider integers, is many times its size.
-    values = (np.unique(label_XYZ[..., z].ravel(order="K")) for z in range(label_XYZ.shape[2]))
-    return sorted({value for found in values for value in found.tolist()})
+    planes = (label_XYZ[..., z].ravel(order="K") for z in range(label_XYZ.shape[2]))
+    if label_XYZ.dtype == np.uint8:
+        return np.flatnonzero(sum(np.bincount(plane, minlength=256) for plane in planes)).tolist()
+    return sorted({value for plane in planes for value in np.unique(plane).tolist()})
 
 
 def resample_and_crop(
@@ -56,6 +67,38 @@ def resample_and_crop(
     Returns image float [X, Y, Z], label uint8 [X, Y, Z], the affine of their grid, and the crop's first voxel in the
     uncropped grid.
     """
+    ras_XYZ, ras_affine = to_ras(image_XYZ, affine)
+    grid = straight_grid(ras_XYZ.shape, ras_affine, spacing_mm)
+    if grid is None:
+        return _resample_and_crop_by_monai(image_XYZ, label_XYZ, affine, spacing_mm, window_lower_hu)
+    image = interpolate(ras_XYZ, grid.places)
+    start, stop = _foreground(image > window_lower_hu)
+    box = [slice(first, end) for first, end in zip(start, stop, strict=True)]
+    voxels = list(grid.places) if grid.unchanged else nearest_voxels(ras_XYZ.shape, ras_affine, spacing_mm)[0]
+    chosen = [axis_voxels[part].astype(np.intp) for axis_voxels, part in zip(voxels, box, strict=True)]
+    to_crop = np.eye(4)
+    to_crop[:3, 3] = start
+    return image[tuple(box)], pick(to_ras(label_XYZ, affine)[0], chosen), grid.affine @ to_crop, start
+
+
+def _foreground(mask_XYZ: np.ndarray) -> tuple[list[int], list[int]]:
+    """Return the first voxel of the box around a mask, and the one behind its last; zeros without a voxel."""
+    start, stop = [], []
+    for axis in range(3):
+        occupied = np.flatnonzero(mask_XYZ.any(axis=tuple(other for other in range(3) if other != axis)))
+        start.append(int(occupied[0]) if len(occupied) else 0)
+        stop.append(int(occupied[-1]) + 1 if len(occupied) else 0)
+    return start, stop
+
+
+def _resample_and_crop_by_monai(
+    image_XYZ: np.ndarray,
+    label_XYZ: np.ndarray,
+    affine: np.ndarray,
+    spacing_mm: Sequence[float],
+    window_lower_hu: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
+    """Resample a volume with an oblique axis as a whole."""
     import torch
     from monai.data import MetaTensor
     from monai.transforms import Compose, CropForegroundd, Orientationd, Spacingd

@@ -141,7 +141,7 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
     image_XYZ, affine = load_nifti(case.image)
     label_XYZ = _load_label(case, spec.numIds, image_XYZ.shape, affine)
     lower_hu = spec.windowHu[0]
-    if not np.isfinite(image_XYZ).all():
+    if image_XYZ.dtype.kind == "f" and not np.isfinite(image_XYZ).all():
         raise DataError(
             f"{case.image}: wrong HU (expected finite values, found NaN or infinity)", "repair or remove the file"
         )
@@ -153,7 +153,8 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
     if (label == IGNORED_LABEL).all():
         message = f"{case.label}: no voxel to learn from (expected a labelled voxel, found only ignored ones)"
         raise DataError(message, "leave the case out, or correct the label map")
-    hu = np.clip(np.rint(image), -32768, 32767).astype(np.int16)
+    hu = np.ascontiguousarray(np.clip(np.rint(image), -32768, 32767).astype(np.int16))
+    label = np.ascontiguousarray(label)
     attributes = {
         "case": case.id,
         "sourceShape": list(image_XYZ.shape),

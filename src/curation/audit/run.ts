@@ -8,6 +8,7 @@ import { knownOverlaps, type SharedSources } from './known-overlaps.js'
 import { decodeLandmarks } from './landmarks.js'
 import { type Candidate, findCandidates } from './neighbours.js'
 import { SAME_SCAN_CORRELATION, type ScanComparison } from './same-scan.js'
+import type { ScanAnswer, ScanKeys } from './scan-keys.js'
 
 /** `exact`: equal voxels; `near`: a part or a copy of them; `patient`: another scan; `known`: by its name. */
 export type PairKind = 'exact' | 'near' | 'patient' | 'known'
@@ -54,39 +55,6 @@ export interface AuditReport {
 export interface AuditScan {
   readonly case: ManifestCase
   readonly reading: Reading
-}
-
-/**
- * Data by which an audit searches the copies of a scan: about 2 KB, so that those of 100,000 scans fit into memory. The places
- * of the landmarks stay on disk.
- */
-export interface ScanKeys {
-  /** As in a fingerprint. */
-  readonly exact: string
-  readonly sketch: Float64Array
-  /** Keys of the landmarks of all readings. */
-  readonly landmarkKeys: Uint32Array
-  readonly readings: readonly Reading[]
-}
-
-/** `problem`: a sentence that names the file. */
-export type ScanAnswer = ScanKeys | { readonly problem: string }
-
-/** Return the part of a fingerprint that searches copies. */
-export function scanKeysOf({ exact, sketch, landmarks }: Fingerprint): ScanKeys {
-  const keys = landmarks.map(({ encoded }) => decodeLandmarks(encoded).keys)
-  const landmarkKeys = new Uint32Array(keys.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const own of keys) {
-    landmarkKeys.set(own, at)
-    at += own.length
-  }
-  return {
-    exact,
-    sketch: Float64Array.from(sketch),
-    landmarkKeys,
-    readings: landmarks.map(({ reading }) => reading),
-  }
 }
 
 export interface AuditOptions {

@@ -42,8 +42,9 @@ export async function casesOf(
   const described = hasMasks ? describedByMasks(list, dataset) : describedByLabels(list, dataset)
   const present: ListedCase[] = []
   const absent: { file: string; image: string }[] = []
-  for (const listed of list.cases) {
-    const file = await missingFileOf(listed)
+  const lost = await missingFilesOf(list.cases)
+  for (const [at, listed] of list.cases.entries()) {
+    const file = lost[at]!
     if (file === null) present.push(listed)
     else absent.push({ file, image: listed.image })
   }
@@ -147,11 +148,23 @@ function withOwnIds(cases: readonly ManifestCase[]): ManifestCase[] {
   })
 }
 
-/** Return the first file of a case that does not exist. */
-export async function missingFileOf({
-  image,
-  label,
-}: Pick<ListedCase, 'image' | 'label'>): Promise<string | null> {
+/** Number of parallel questions; disks and networks serve several at a time. */
+const PARALLEL = 16
+
+/** Return for each case the first file that does not exist; null if both exist. */
+export async function missingFilesOf(
+  cases: readonly Pick<ListedCase, 'image' | 'label'>[],
+): Promise<(string | null)[]> {
+  const found: (string | null)[] = cases.map(() => null)
+  let next = 0
+  const work = async (): Promise<void> => {
+    for (let at = next++; at < cases.length; at = next++) found[at] = await missingFileOf(cases[at]!)
+  }
+  await Promise.all(Array.from({ length: PARALLEL }, work))
+  return found
+}
+
+async function missingFileOf({ image, label }: Pick<ListedCase, 'image' | 'label'>): Promise<string | null> {
   for (const file of [image, label])
     if (file !== null) {
       const found = await access(file).then(

@@ -3,7 +3,7 @@ import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, DataError } from '../../errors.js'
 import { counted } from '../../plain-text.js'
 import { allowedIds, type Region } from '../../volume/labels.js'
-import { casesOf, type MissingFiles, missingFileOf } from './cases.js'
+import { casesOf, type MissingFiles, missingFilesOf } from './cases.js'
 import { type LeftOut, leftOutLines } from './file-names.js'
 import { type Manifest, type ManifestCase, makeManifest, readManifest } from './manifest.js'
 import { boundsOf, outsideError } from './outside.js'
@@ -56,7 +56,7 @@ export async function curate(
   refuseForeignIds(data, region)
   const own = ownDatasets(data)
   const repeats = new Map<string, number>()
-  const cases: ManifestCase[] = []
+  const parts: ManifestCase[][] = []
   const missing: MissingFiles[] = []
   const leftOut: LeftOut[] = []
   const notes: string[] = []
@@ -70,7 +70,7 @@ export async function curate(
     repeats.set(entry.name, entry.repeat)
     if (listed !== null) {
       const found = await manifestCases(entry, region, own, listed)
-      cases.push(...held(found.cases, entry))
+      parts.push(held(found.cases, entry))
       missing.push(...found.missing)
       continue
     }
@@ -93,10 +93,10 @@ export async function curate(
         { hint: 'correct data.root: paths are relative to it, to the data set or to the list' },
       )
     if (found.cases[0]!.labelMap === null) throw unexplained(list.source, dataset, list.unclearNames)
-    cases.push(...held(found.cases, entry))
+    parts.push(held(found.cases, entry))
     missing.push(...found.missing)
   }
-  const manifest = makeManifest(cases)
+  const manifest = makeManifest(parts.flat())
   const curated = manifest.cases.map((item) => ({
     ...item,
     labelMap: item.labelMap!,
@@ -137,7 +137,7 @@ async function manifestCases(
       },
     )
   const told = entry.role === null && entry.labelMap === null ? null : describe(entry, region, own)
-  const lost = await Promise.all(mine.map((item) => missingFileOf(item)))
+  const lost = await missingFilesOf(mine)
   const example = lost.find((file) => file !== null)
   const count = lost.filter((file) => file !== null).length
   const cases = mine.filter((_, at) => lost[at] === null).map((item) => retold(item, told))

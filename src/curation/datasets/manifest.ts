@@ -1,11 +1,12 @@
 import { open } from 'node:fs/promises'
 import { z } from 'zod'
 import { DataError } from '../../errors.js'
-import { readForeignJson } from '../../foreign-text.js'
+import { parseForeignJson, readForeignBytes, readForeignJson } from '../../foreign-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import type { Region } from '../../volume/labels.js'
 import type { Affine, Vec3 } from '../../volume/volume.js'
 import { writeWhole } from '../../whole-file.js'
+import { caseTexts } from './manifest-text.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
 
 /** Limits of a manifest: 161,310 cases with geometry and maps of 30 ids. */
@@ -147,6 +148,9 @@ export async function readManifest(file: string): Promise<Manifest> {
       hint: 'write it with `freetumor data import`',
       cause,
     })
+  const cases = casesInTurn(await readForeignBytes(file, { unreadable, bytes: MANIFEST_BOUNDS.bytes }), file)
+  if (cases !== null) return makeManifest(cases)
+  // another form, or a fault, whose message needs the whole file
   const content = await readForeignJson(file, { unreadable, ...MANIFEST_BOUNDS })
   const parsed = manifestSchema.safeParse(content)
   if (!parsed.success) {
@@ -156,6 +160,57 @@ export async function readManifest(file: string): Promise<Manifest> {
     })
   }
   return makeManifest(parsed.data.cases)
+}
+
+/** Return the cases of a manifest, validated one by one; null if the file must be read as a whole. */
+function casesInTurn(content: Uint8Array, file: string): ManifestCase[] | null {
+  const cases: ManifestCase[] = []
+  const shared = sharing()
+  const texts = caseTexts(content, MANIFEST_BOUNDS.values)
+  try {
+    for (;;) {
+      const { value, done } = texts.next()
+      if (done) return value ? cases : null
+      const parsed = caseSchema.safeParse(parseForeignJson(value, file))
+      if (!parsed.success) return null
+      cases.push(compact(parsed.data, shared))
+    }
+  } catch {
+    return null
+  }
+}
+
+/** Return a case that shares equal parts with the cases before it, so that many cases need less memory. */
+function compact(item: ManifestCase, shared: ReturnType<typeof sharing>): ManifestCase {
+  const { geometry, kidneySides } = item
+  return {
+    ...item,
+    dataset: shared(item.dataset),
+    region: shared(item.region),
+    role: shared(item.role),
+    split: shared(item.split),
+    labelMap: shared(item.labelMap),
+    ...(kidneySides && { kidneySides: shared(kidneySides) }),
+    ...(geometry && {
+      geometry: {
+        ...geometry,
+        spacingMm: shared(geometry.spacingMm),
+        dataType: shared(geometry.dataType),
+      },
+    }),
+  }
+}
+
+/** Return a function that replaces a value by the first equal one. */
+function sharing(): <T>(value: T) => T {
+  const known = new Map<string, unknown>()
+  return <T>(value: T): T => {
+    const key = JSON.stringify(value)
+    const first = known.get(key) as T | undefined
+    if (first !== undefined) return first
+    known.set(key, value)
+    return value
+  }
 }
 
 /** Write a manifest, one case per line; equal manifests give equal bytes. */

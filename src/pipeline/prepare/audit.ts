@@ -8,15 +8,9 @@ import {
   keptFingerprint,
 } from '../../curation/audit/fingerprint-cache.js'
 import { slicePairs } from '../../curation/audit/pair-slices.js'
-import {
-  type AuditPair,
-  type AuditReport,
-  type AuditScan,
-  auditCases,
-  type ScanAnswer,
-  scanKeysOf,
-} from '../../curation/audit/run.js'
+import { type AuditPair, type AuditReport, type AuditScan, auditCases } from '../../curation/audit/run.js'
 import { compareScans } from '../../curation/audit/same-scan.js'
+import { type ScanAnswer, scanKeysStore } from '../../curation/audit/scan-keys.js'
 import { forEachCase } from '../../curation/case-threads.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import type { Dataset } from '../../curation/datasets/registry.js'
@@ -94,10 +88,11 @@ export async function fingerprintAll(
 ): Promise<ScanAnswer[]> {
   const directory = fingerprintDirectory(cache)
   const task = { name: 'fingerprint', options: { directory } } as const
+  const keysOf = scanKeysStore()
   return forEachCase(cases, task, { workers, signal, onCase }, async ({ image }, answer) => {
     if ('problem' in answer) return answer
     await keepFingerprint(image, directory, answer)
-    return scanKeysOf(answer.fingerprint)
+    return keysOf(answer.fingerprint)
   })
 }
 

@@ -45,6 +45,7 @@ export async function estimatePreparation(
   const sizes = await sizesOf(fresh, settings)
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
   const sourceVoxels = sizes.map(({ source }) => source)
+  const largestSource = sourceVoxels.reduce((most, voxels) => Math.max(most, voxels), 0)
   const preparedVoxels = sum(sizes.map(({ prepared }) => prepared))
   const numIds = LABEL_SCHEMES[settings.region].names.length
   const seconds = sum(sourceVoxels) * SECONDS_PER_SOURCE_VOXEL + preparedVoxels * SECONDS_PER_PREPARED_VOXEL
@@ -56,7 +57,7 @@ export async function estimatePreparation(
     bytesAtMost: Math.ceil(preparedVoxels * (3 + (2 * numIds) / BLOCK_VOXELS)),
     freeBytes: await freeBytes(directory),
     secondsAbout: Math.ceil(START_SECONDS + seconds / Math.min(settings.prepare.workers, fresh.length || 1)),
-    memoryBytesPerWorker: MEMORY_PER_WORKER + Math.max(0, ...sourceVoxels) * MEMORY_PER_SOURCE_VOXEL,
+    memoryBytesPerWorker: MEMORY_PER_WORKER + largestSource * MEMORY_PER_SOURCE_VOXEL,
   }
 }
 

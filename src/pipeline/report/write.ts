@@ -21,6 +21,7 @@ import { readReviewSummary } from '../review-summary.js'
 import { comparisonReport } from './comparison.js'
 import { captionsOf, readEvaluation, writeEvaluationPage } from './evaluation.js'
 import { orMissing } from './missing.js'
+import { readStepProfile } from './profile.js'
 import { policyIn, readTumorPictures } from './tumor-pictures.js'
 
 const NODE_LEDGER = /^ledger\.node-\d+\.jsonl$/
@@ -153,6 +154,7 @@ export async function readRun(directory: string): Promise<RunReport> {
     problems,
     reviews: await readReviewSummary(directory),
     calibration: await readUsedCalibration(directory),
+    profile: await readStepProfile(directory, problems),
   }
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Fingerprint } from '../../../src/curation/audit/fingerprint.js'
 import { encodeLandmarks, type Landmarks } from '../../../src/curation/audit/landmarks.js'
-import { auditCases, type ScanAnswer, scanKeysOf } from '../../../src/curation/audit/run.js'
+import { auditCases } from '../../../src/curation/audit/run.js'
+import { type ScanAnswer, scanKeysStore } from '../../../src/curation/audit/scan-keys.js'
 import { childCase } from '../../../src/curation/datasets/child.js'
 import type { ManifestCase } from '../../../src/curation/datasets/manifest.js'
 
@@ -44,7 +45,9 @@ async function audited(entries: readonly (readonly [ManifestCase, Answer])[], no
   const compared: string[] = []
   const report = await auditCases(
     entries.map(([one]) => one),
-    entries.map(([, answer]): ScanAnswer => ('problem' in answer ? answer : scanKeysOf(answer.fingerprint))),
+    entries.map(
+      ([, answer]): ScanAnswer => ('problem' in answer ? answer : scanKeysStore()(answer.fingerprint)),
+    ),
     {
       fingerprintOf: async ({ id }) => {
         const [, answer] = entries.find(([one]) => one.id === id)!

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
@@ -57,6 +57,55 @@ describe('a manifest', () => {
     await writeManifest(join(folder, '2.json'), { version: 1, cases: [item('b'), item('a')] })
     expect(await readManifest(join(folder, '1.json'))).toEqual(manifest)
     expect(readFileSync(join(folder, '1.json'), 'utf8')).toBe(readFileSync(join(folder, '2.json'), 'utf8'))
+  })
+
+  it('is equal however its JSON is formatted', async () => {
+    const folder = temporaryFolder()
+    const odd = { ...item('a'), image: '/data/{"[,]\\ü.nii.gz', labelMap: { 1: 2, 3: 0 } }
+    const manifest = makeManifest([odd, item('b')])
+    const text = JSON.stringify(manifest)
+    const forms = {
+      'plain.json': text,
+      'indented.json': JSON.stringify(manifest, null, '\t'),
+      'marked.json': `\ufeff \r\n${text}\n`,
+      'turned.json': JSON.stringify({ cases: manifest.cases, version: 1 }),
+      'empty.json': '{"version": 1, "cases": [ ]}',
+    }
+    writeFiles(folder, forms)
+    for (const name of Object.keys(forms))
+      expect(await readManifest(join(folder, name))).toEqual(
+        name === 'empty.json' ? { version: 1, cases: [] } : manifest,
+      )
+  })
+
+  it('is refused if it is damaged after its first cases', async () => {
+    const folder = temporaryFolder()
+    const text = JSON.stringify(makeManifest([item('a'), item('b')]))
+    const damaged = {
+      'cut.json': text.slice(0, -20),
+      'more.json': `${text}{}`,
+      'comma.json': text.replace('}]}', '},]}'),
+      'missing.json': text.replace('},{', '}{'),
+      'trap.json': text.replace('"labelMap":{}', '"labelMap":{"__proto__":1}'),
+    }
+    writeFiles(folder, damaged)
+    for (const name of ['cut.json', 'more.json', 'comma.json', 'missing.json'])
+      await expect(readManifest(join(folder, name))).rejects.toThrow(`${name}: is not JSON`)
+    await expect(readManifest(join(folder, 'trap.json'))).rejects.toThrow(
+      'the key "__proto__" is not allowed',
+    )
+    writeFileSync(join(folder, 'bytes.json'), Buffer.from(text.replace('/data/b', '/data/\xff'), 'latin1'))
+    await expect(readManifest(join(folder, 'bytes.json'))).rejects.toThrow('bytes.json: not UTF-8 text')
+  })
+
+  it('keeps one copy of the parts that its cases have in common', async () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'a.json')
+    await writeManifest(file, { version: 1, cases: [item('a'), item('b'), { ...item('c'), labelMap: null }] })
+    const [a, b, c] = (await readManifest(file)).cases
+    expect(a!.labelMap).toBe(b!.labelMap)
+    expect(a!.role).toBe(b!.role)
+    expect(c!.labelMap).toBeNull()
   })
 
   it('is refused with file and key if it is invalid', async () => {

@@ -109,6 +109,26 @@ describe('the report of a run', () => {
     expect(page).toContain('pictures/step_00000013.json: planes: wrong value (expected at least one plane)')
   })
 
+  test('shows the time by stage of a run that was profiled; a damaged profile is named', async () => {
+    const run = runDirectory()
+    const times = { calls: 2, seconds: 0.5, processorSeconds: 0.4, deviceSeconds: null }
+    const profile = {
+      steps: 2,
+      seconds: 1,
+      processorSeconds: 1,
+      device: 'cpu',
+      stages: [{ name: 'paint', ...times }],
+    }
+    writeFileSync(join(run, 'profile.json'), JSON.stringify(profile))
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('paint</th>')
+    for (const damaged of ['{"steps": 2', JSON.stringify({ ...profile, stages: [times] })]) {
+      writeFileSync(join(run, 'profile.json'), damaged)
+      const page = readFileSync(await writeRunReport(run), 'utf8')
+      expect(page).toContain('profile.json is damaged: the time by stage is not shown.')
+      expect(page).not.toContain('Time by stage')
+    }
+  })
+
   test('leaves out a line of the log that a crash has torn', async () => {
     const run = runDirectory()
     writeFileSync(join(run, 'events.jsonl'), `${lines([started(), step(0)])}{"type":"step","st`)
