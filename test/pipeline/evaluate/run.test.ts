@@ -102,6 +102,21 @@ test('an evaluation writes tables, a summary, pictures of the worst cases and a 
   expect(readdirSync(join(out, 'pictures'))).toEqual([])
 })
 
+test('the lesion-free rate of healthy scans is in summary and page, with a Wilson interval', async () => {
+  const names = ['h1', 'h2', 'h3']
+  fill('labels', ...names)
+  fill('masks', ...names)
+  const { summary } = await evaluate((_, id) => ({
+    tumor: overlap(0, id === 'h1' ? 5 : 0, 0),
+    lesions: id === 'h1' ? [lesion('predicted', 9, false)] : [],
+  }))
+  const { mean, ci, n } = summary.lesions!.healthy.lesionFree!
+  expect([mean, n, ci![0].toFixed(3), ci![1].toFixed(3)]).toEqual([2 / 3, 3, '0.208', '0.939'])
+  expect(readFileSync(join(folder, 'out/report.html'), 'utf8')).toMatch(
+    /lesion-free rate of healthy scans<\/th><td><b>0\.667<\/b><\/td><td>0\.208 – 0\.939/,
+  )
+})
+
 test('a pair that cannot be measured is named, and the others continue', async () => {
   fill('labels', 'a', 'b')
   fill('masks', 'a', 'b')
