@@ -6,8 +6,9 @@ import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { counted } from '../../plain-text.js'
 import { type Calibration, calibrationSchema } from '../../quality/calibration.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import { writeWhole } from '../../whole-file.js'
+import { refuseUnwritable, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
+import { masksIn } from './mask-files.js'
 import { evaluateMasks } from './run.js'
 
 type IdMap = Readonly<Record<string, number>>
@@ -42,7 +43,10 @@ export async function calibrateMasks(
   options: CalibrateOptions,
   context: StageContext,
 ): Promise<WrittenCalibration> {
-  const { region = 'abdomen' } = options
+  const { region = 'abdomen', healthy } = options
+  // before the labelled cases are measured, which may take long
+  if (healthy !== undefined) await masksIn(healthy)
+  await refuseUnwritable(resolve(options.out))
   const measured = await measureCases(options, context)
   const realTumors = measured.flatMap((one) => tumorsOf(one, region))
   if (realTumors.length === 0)
@@ -54,7 +58,7 @@ export async function calibrateMasks(
     version: 1,
     segmentor: await segmentorOfMasks(options.predictions),
     realTumors,
-    healthy: options.healthy === undefined ? null : await healthyOf(options.healthy, options, context),
+    healthy: healthy === undefined ? null : await healthyOf(healthy, options, context),
   }
   const file = resolve(options.out)
   await writeWhole(file, `${JSON.stringify(calibrationSchema.parse(calibration), null, 2)}\n`)
