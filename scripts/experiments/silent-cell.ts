@@ -84,7 +84,9 @@ export async function runSilentCell(
   let arms: SilentCell['arms'] = {}
   const seconds = await cost('evaluate', async () => {
     const measured = await evaluateArms(folder, plan.arms, world, context.signal, true, true)
-    arms = Object.fromEntries(plan.arms.map((arm) => [arm, resultOf(silentPlan, measured.get(arm)!, heldOut)]))
+    arms = Object.fromEntries(
+      plan.arms.map((arm) => [arm, resultOf(silentPlan, measured.get(arm)!, heldOut)]),
+    )
   })
   const result: SilentCell = { ...cell, arms, mined, cpuSeconds: seconds }
   await writeFile(join(folder, 'cell.json'), `${JSON.stringify(result)}\n`)
@@ -117,9 +119,7 @@ export function silentResult(
     return { ...rule, threshold }
   }
   const primary = ruleAt(primaryLoss)
-  const healthy = test
-    .filter((one) => one.healthy)
-    .toSorted((a, b) => (a.caseId < b.caseId ? -1 : 1))
+  const healthy = test.filter((one) => one.healthy).toSorted((a, b) => (a.caseId < b.caseId ? -1 : 1))
   return {
     rule: chosen,
     before: figuresAt({ ...rule, threshold: null }, test),

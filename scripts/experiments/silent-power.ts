@@ -1,6 +1,12 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Components, type Differences, type PowerRow, powerOf, varianceComponents } from './policy-power.js'
+import {
+  type Components,
+  type Differences,
+  type PowerRow,
+  powerOf,
+  varianceComponents,
+} from './policy-power.js'
 import type { SilentCell } from './silent-cell.js'
 import type { SilentPlan } from './silent-plan.js'
 

@@ -409,7 +409,9 @@ describe('crops around false positives', () => {
       return Array.from({ length: 200 }, (_, item) => planItem(plan, item, prepared)[0]!)
     }
     // the middle of an odd patch is its centre, except for ordinary crops at the border; two thirds of the voxels are ignored
-    const middles = around('sparse', [20, 18, 22], [9, 9, 9]).map(({ label }) => label[(label.length - 1) / 2])
+    const middles = around('sparse', [20, 18, 22], [9, 9, 9]).map(
+      ({ label }) => label[(label.length - 1) / 2],
+    )
     expect(middles.filter((id) => id === IGNORED_LABEL).length).toBeLessThan(10)
     // a shift of 0 cannot leave the ignored voxel
     for (const { label } of around('sparse', [0, 0, 2], patchVoxels)) expect(label[0]).toBe(0)

@@ -31,7 +31,12 @@ function world(measure: (id: string) => Partial<CaseMeasures> | string) {
       return { caseId: id, result: JSON.parse(JSON.stringify(result)) }
     },
   })
-  const context = { runtime, signal: undefined, logDirectory: folder, note: (text: string) => notes.push(text) }
+  const context = {
+    runtime,
+    signal: undefined,
+    logDirectory: folder,
+    note: (text: string) => notes.push(text),
+  }
   return { folder, specs, notes, fill, context }
 }
 

@@ -120,6 +120,28 @@ test('calibrate refuses masks without a true lesion, of other settings, or with 
   )
 })
 
+test('calibrate names a wrong folder, a damaged record and a wrong output before it measures', async () => {
+  const { folder, options, context, specs } = world(SCORES)
+  const refused = async (changes: object, message: RegExp) =>
+    await expect(calibrateOperatingPoint({ ...options, rate: 0.9, ...changes }, context)).rejects.toThrow(
+      message,
+    )
+  mkdirSync(join(folder, 'empty'))
+  await refused({ predictions: join(folder, 'nowhere') }, /nowhere: folder not found/)
+  await refused({ predictions: join(folder, 'empty') }, /empty: no mask found/)
+  await refused({ healthy: join(folder, 'nowhere') }, /nowhere: folder not found/)
+  await refused({ healthy: join(folder, 'empty') }, /empty: no mask found/)
+  await refused({ out: join(folder, 'empty') }, /empty: cannot be written \(it is a folder/)
+  for (const [text, message] of [
+    ['{', /prediction\.json: is not JSON/],
+    ['[]', /prediction\.json: no settings of a prediction/],
+  ] as const) {
+    writeFileSync(join(options.healthy, 'prediction.json'), text)
+    await refused({}, message)
+  }
+  expect(specs).toEqual([])
+})
+
 test('an evaluation removes lesions of the masks, not of those to compare with, and states the rule', async () => {
   const { options, context, specs, folder } = world(SCORES)
   await calibrateOperatingPoint({ ...options, rate: 1 }, context)
