@@ -44,9 +44,7 @@ export async function calibrateMasks(
   context: StageContext,
 ): Promise<WrittenCalibration> {
   const { region = 'abdomen', healthy } = options
-  // before the labelled cases are measured, which may take long
-  if (healthy !== undefined) await masksIn(healthy)
-  await refuseUnwritable(resolve(options.out))
+  await refuseWrongPaths(options)
   const measured = await measureCases(options, context)
   const realTumors = measured.flatMap((one) => tumorsOf(one, region))
   if (realTumors.length === 0)
@@ -63,6 +61,24 @@ export async function calibrateMasks(
   const file = resolve(options.out)
   await writeWhole(file, `${JSON.stringify(calibrationSchema.parse(calibration), null, 2)}\n`)
   return { ...calibration, file }
+}
+
+/**
+ * Check the folders of masks and the output before cases are measured, which may take long.
+ * @throws UsageError, EnvironmentError that name the path
+ */
+export async function refuseWrongPaths({
+  predictions,
+  healthy,
+  out,
+}: Pick<CalibrateOptions, 'predictions' | 'healthy' | 'out'>): Promise<void> {
+  await masksIn(predictions)
+  if (healthy !== undefined) await masksIn(healthy)
+  if (healthy !== undefined && resolve(healthy) === resolve(predictions))
+    throw new UsageError(`--healthy: the folder of --predictions (expected another one, found ${healthy})`, {
+      hint: 'predict the healthy scans into a folder of their own',
+    })
+  await refuseUnwritable(resolve(out))
 }
 
 /** Further settings of the measures of an operating point. */

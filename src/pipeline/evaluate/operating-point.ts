@@ -8,11 +8,10 @@ import {
   type WantedPoint,
 } from '../../evaluation/operating-point.js'
 import { counted } from '../../plain-text.js'
-import { refuseUnwritable, writeWhole } from '../../whole-file.js'
+import { writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { fittedSettings, refuseAppliedPoint, settingsOfMasks } from '../operating-point.js'
-import { type CalibrateOptions, measureCases, measureHealthy } from './calibrate.js'
-import { masksIn } from './mask-files.js'
+import { type CalibrateOptions, measureCases, measureHealthy, refuseWrongPaths } from './calibrate.js'
 
 export interface OperatingPointOptions extends CalibrateOptions {
   /** Wanted lesion-free rate of healthy scans, 0 to 1; either this or `sensitivityLoss`. */
@@ -41,8 +40,7 @@ export async function calibrateOperatingPoint(
 ): Promise<WrittenOperatingPoint> {
   const wanted = wantedOf(options)
   const { predictions, healthy } = options
-  for (const folder of [predictions, ...(healthy === undefined ? [] : [healthy])]) await masksIn(folder)
-  await refuseUnwritable(resolve(options.out))
+  await refuseWrongPaths(options)
   const prediction = await commonSettings(predictions, healthy)
   const scores = scoreFolderOf(predictions, options.scores)
   const healthyScores = healthy === undefined ? undefined : scoreFolderOf(healthy, options.healthyScores)

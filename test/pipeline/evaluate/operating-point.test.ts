@@ -131,6 +131,7 @@ test('calibrate names a wrong folder, a damaged record and a wrong output before
   await refused({ predictions: join(folder, 'empty') }, /empty: no mask found/)
   await refused({ healthy: join(folder, 'nowhere') }, /nowhere: folder not found/)
   await refused({ healthy: join(folder, 'empty') }, /empty: no mask found/)
+  await refused({ healthy: options.predictions }, /--healthy: the folder of --predictions/)
   await refused({ out: join(folder, 'empty') }, /empty: cannot be written \(it is a folder/)
   for (const [text, message] of [
     ['{', /prediction\.json: is not JSON/],
