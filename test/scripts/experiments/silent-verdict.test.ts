@@ -11,7 +11,7 @@ const plan: SilentPlan = { ...SILENT_PLAN, losses: [0, 0.05], numSeeds: 3 }
 const seeds = [1000, 1002, 1004]
 
 /** A cell in which hard negatives change the lesion-free rate at the primary loss by `gain`. */
-function cell(seed: number, gain: number): SilentCell {
+function cell(seed: number, gain: number, without = 0.5): SilentCell {
   const figures = (lesionFree: number): SilentFigures => ({ lesionFree, sensitivity: 0.6, falsePositives: 1 })
   const result = (lesionFree: number) => ({
     rule: 'probability',
@@ -23,8 +23,8 @@ function cell(seed: number, gain: number): SilentCell {
     lesionFreeCases: [],
   })
   const arms = {
-    easyNegatives: result(0.5),
-    hardNegatives: result(0.5 + gain),
+    easyNegatives: result(without),
+    hardNegatives: result(without + gain),
   }
   return { seed, labelled: 4, arms, mined: { listed: 9, lesionFree: 1 }, cpuSeconds: { easyNegatives: 10 } }
 }
@@ -70,4 +70,15 @@ it('the page has the primary loss first, the arm with the fewest lesion-free sca
   expect(first!.indexOf('hard negatives')).toBeLessThan(first!.indexOf('random negative crops'))
   expect(page).not.toContain('Infinity')
   expect(JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')).cellsDone).toBe(1)
+})
+
+it('the page says that rates of 0 with all arms answer nothing', async () => {
+  const page = async (gain: number) => {
+    const cells = seeds.map((seed) => cell(seed, gain, 0))
+    const frozen = { plan, commit: 'c0ffee', seeds }
+    const file = await writeSilentPage(temporaryFolder(), frozen, cells, concludeSilent(plan, cells))
+    return readFileSync(file, 'utf8')
+  }
+  expect(await page(0)).toContain('too weak for the question')
+  expect(await page(0.1)).not.toContain('too weak for the question')
 })
