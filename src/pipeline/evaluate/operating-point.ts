@@ -70,6 +70,7 @@ export async function calibrateOperatingPoint(
     throw new UsageError('calibrate: no healthy scan', {
       hint: 'pass the masks of healthy scans with --healthy',
     })
+  noteFewLesions(wanted, lesions, context)
   const point: LesionOperatingPoint = {
     ...fitOperatingPoint(cases, wanted),
     prediction: prediction && fittedSettings(prediction),
@@ -85,6 +86,16 @@ function wantedOf({ rate, sensitivityLoss }: OperatingPointOptions): WantedPoint
       hint: 'pass one of them, such as --rate 0.9',
     })
   return rate === undefined ? { sensitivityLoss: sensitivityLoss! } : { rate }
+}
+
+/** Warn if an accepted loss is less than one lesion: then the threshold depends on the lesion with the lowest value alone. */
+function noteFewLesions(wanted: WantedPoint, lesions: number, context: StageContext): void {
+  if ('rate' in wanted || wanted.sensitivityLoss === 0 || wanted.sensitivityLoss * lesions >= 1) return
+  const least = Math.ceil(1 / wanted.sensitivityLoss)
+  context.note(
+    `--sensitivity-loss ${wanted.sensitivityLoss}: less than one of ${counted(lesions, 'lesion')}, so none is lost (expected at least ${counted(least, 'lesion')})`,
+    'warning',
+  )
 }
 
 /** Return the settings of both folders of masks; null if one does not state them. */

@@ -86,9 +86,14 @@ test('calibrate writes an operating point of masks and healthy masks', async () 
 })
 
 test('an accepted loss gives the highest threshold within it', async () => {
-  const { options, context } = world(SCORES)
+  const { options, context, notes } = world(SCORES)
   const { rule } = await calibrateOperatingPoint({ ...options, sensitivityLoss: 0.34 }, context)
   expect(rule.threshold).toBe(0.65)
+  expect(notes).toEqual([])
+  await calibrateOperatingPoint({ ...options, sensitivityLoss: 0.05 }, context)
+  expect(notes).toEqual([
+    '--sensitivity-loss 0.05: less than one of 3 lesions, so none is lost (expected at least 20 lesions)',
+  ])
 })
 
 test.each([
