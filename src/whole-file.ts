@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { access, mkdir, mkdtemp, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { EnvironmentError } from './errors.js'
@@ -37,6 +37,23 @@ export async function writeWhole(
     throw typedSystemError(error, path)
   }
   await syncFolder(dirname(path))
+}
+
+/**
+ * Check that `writeWhole` can write a file, before long work: write a byte to its folder, and remove it.
+ * @throws EnvironmentError that names the file and the reason
+ */
+export async function refuseUnwritable(path: string): Promise<void> {
+  const probe = temporaryName(path)
+  try {
+    const found = await stat(path).catch(() => null)
+    if (found?.isDirectory()) throw Object.assign(new Error('a folder'), { code: 'EISDIR' })
+    await writeFile(probe, ' ', { flag: 'wx' })
+  } catch (error) {
+    throw typedSystemError(error, path)
+  } finally {
+    await rm(probe, { force: true }).catch(() => {})
+  }
 }
 
 /** Return a name in the same folder that no other writer uses. */

@@ -6,6 +6,7 @@ import {
   makeFolder,
   makeTemporaryFolder,
   makeWritableFolder,
+  refuseUnwritable,
   sweepUnfinished,
   writeWhole,
 } from '../src/whole-file.js'
@@ -20,6 +21,20 @@ describe('a file that is written whole', () => {
     expect(readFileSync(path, 'utf8')).toBe('second')
     expect(statSync(path).mode & 0o777).toBe(0o600)
     expect(readdirSync(folder)).toEqual(['exit.json'])
+  })
+
+  test('is refused before the work if it is a folder, or its folder is missing', async () => {
+    const folder = temporaryFolder()
+    await expect(refuseUnwritable(folder)).rejects.toThrow(
+      `${folder}: cannot be written (it is a folder, EISDIR)`,
+    )
+    await expect(refuseUnwritable(join(folder, 'no/x.json'))).rejects.toThrow(
+      /no\/x\.json: cannot be written/,
+    )
+    writeFileSync(join(folder, 'x.json'), 'old')
+    await refuseUnwritable(join(folder, 'x.json'))
+    expect(readFileSync(join(folder, 'x.json'), 'utf8')).toBe('old')
+    expect(readdirSync(folder)).toEqual(['x.json'])
   })
 
   test('holds its parts in their order', async () => {

@@ -26,11 +26,13 @@ export interface SilentResult {
   readonly before: SilentFigures
   /** At the accepted loss on the validation cases; figures are those of the test cases. */
   readonly atLoss: readonly (SilentFigures & { readonly loss: number })[]
+  /** Whether each healthy test case is lesion-free at the primary loss, in the order of the names. */
+  readonly lesionFreeCases: readonly boolean[]
 }
 
 /** Content of `cell.json`. */
 export interface SilentCell extends Cell {
-  readonly arms: Readonly<Partial<Record<Arm | 'start', SilentResult>>>
+  readonly arms: Readonly<Partial<Record<Arm, SilentResult>>>
   /** Listed false positives of the start in the hosts, and hosts without one. */
   readonly mined: { readonly listed: number; readonly lesionFree: number }
   readonly cpuSeconds: Readonly<Record<string, number>>
@@ -77,13 +79,14 @@ export async function runSilentCell(
       facts = { ...facts, hardNegatives: places }
     })
   }
-  const judged = ['start', ...plan.arms] as const
-  for (const arm of judged)
+  for (const arm of plan.arms)
     await cost(`predict ${arm}`, () => predictMasks(folder, arm, world.testImages, context))
   let arms: SilentCell['arms'] = {}
   const seconds = await cost('evaluate', async () => {
-    const measured = await evaluateArms(folder, judged, world, context.signal, true, true)
-    arms = Object.fromEntries(judged.map((arm) => [arm, resultOf(silentPlan, measured.get(arm)!, heldOut)]))
+    const measured = await evaluateArms(folder, plan.arms, world, context.signal, true, true)
+    arms = Object.fromEntries(
+      plan.arms.map((arm) => [arm, resultOf(silentPlan, measured.get(arm)!, heldOut)]),
+    )
   })
   const result: SilentCell = { ...cell, arms, mined, cpuSeconds: seconds }
   await writeFile(join(folder, 'cell.json'), `${JSON.stringify(result)}\n`)
@@ -110,27 +113,34 @@ export function silentResult(
   test: readonly FittedCase[],
 ): SilentResult {
   const { rule, chosen, before, curve } = fitOperatingPoint(validation, { sensitivityLoss: primaryLoss })
+  const ruleAt = (loss: number): LesionRule => {
+    const least = before.sensitivity.successes - loss * before.sensitivity.of - 1e-9
+    const { threshold } = curve.findLast(({ sensitivity }) => sensitivity.successes >= least)!
+    return { ...rule, threshold }
+  }
+  const primary = ruleAt(primaryLoss)
+  const healthy = test.filter((one) => one.healthy).toSorted((a, b) => (a.caseId < b.caseId ? -1 : 1))
   return {
     rule: chosen,
     before: figuresAt({ ...rule, threshold: null }, test),
-    atLoss: losses.map((loss) => {
-      const least = before.sensitivity.successes - loss * before.sensitivity.of - 1e-9
-      const { threshold } = curve.findLast(({ sensitivity }) => sensitivity.successes >= least)!
-      return { loss, ...figuresAt({ ...rule, threshold }, test) }
-    }),
+    atLoss: losses.map((loss) => ({ loss, ...figuresAt(ruleAt(loss), test) })),
+    lesionFreeCases: healthy.map((one) => keptAt(primary, one).length === 0),
   }
 }
 
 /** Return the figures of cases after a rule has removed lesions. */
 export function figuresAt(rule: LesionRule, cases: readonly FittedCase[]): SilentFigures {
-  const kept = ({ predicted }: FittedCase) =>
-    predicted.filter(({ features }) => rule.threshold === null || ruleValue(rule, features) >= rule.threshold)
-  const healthy = cases.filter((one) => one.healthy).map((one) => kept(one).length)
+  const healthy = cases.filter((one) => one.healthy).map((one) => keptAt(rule, one).length)
   const lesions = cases.reduce((sum, { numTrue }) => sum + numTrue, 0)
-  const detected = cases.map((one) => new Set(kept(one).flatMap(({ touches }) => touches)).size)
+  const detected = cases.map((one) => new Set(keptAt(rule, one).flatMap(({ touches }) => touches)).size)
   return {
     lesionFree: healthy.filter((count) => count === 0).length / healthy.length,
     sensitivity: detected.reduce((sum, count) => sum + count, 0) / lesions,
     falsePositives: healthy.reduce((sum, count) => sum + count, 0) / healthy.length,
   }
+}
+
+function keptAt(rule: LesionRule, { predicted }: FittedCase): FittedCase['predicted'] {
+  const { threshold } = rule
+  return predicted.filter(({ features }) => threshold === null || ruleValue(rule, features) >= threshold)
 }

@@ -44,7 +44,7 @@ export async function writeSilentPage(
 function verdictSection(
   { plan, commit, seeds }: FrozenPlan<SilentPlan>,
   done: number,
-  { primary, seeds: whole }: SilentVerdict,
+  { primary, seeds: whole, rows }: SilentVerdict,
   cpuSeconds: number,
 ): string {
   const wanted = seeds.length * plan.labelled.length
@@ -54,7 +54,14 @@ function verdictSection(
     primary === null
       ? 'Fewer than two complete seeds.'
       : `Lesion-free rate with less without hard negatives, at a loss of ${points(plan.primaryLoss)} on the validation cases: ${withPoints(primary.lesionFree)}; the lower end must exceed 0. Sensitivity: ${withPoints(primary.sensitivity)}.`
-  return `<section><h2>${heading}</h2><p>${answer}</p><p>${done} of ${wanted} cells, ${whole.length} of ${seeds.length} seeds complete;
+  const silent = rows
+    .filter(({ loss }) => loss === plan.primaryLoss)
+    .every(({ figures }) => figures.lesionFree.mean === 0)
+  const floor =
+    primary !== null && silent
+      ? '<p class="warning">No scan is lesion-free with any arm at this loss: these segmentors are too weak for the question, so equal rates say nothing about hard negatives.</p>'
+      : ''
+  return `<section><h2>${heading}</h2><p>${answer}</p>${floor}<p>${done} of ${wanted} cells, ${whole.length} of ${seeds.length} seeds complete;
 ${Math.round(cpuSeconds)} processor seconds. Plan of commit ${commit}. Operating points: fitted on ${plan.validation.sick} validation cases with tumors and ${plan.validation.healthy} without,
 measured on ${plan.test.sick - plan.validation.sick} and ${plan.test.healthy - plan.validation.healthy} others. Intervals: 95 %, t over seed means.</p></section>`
 }

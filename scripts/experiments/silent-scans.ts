@@ -11,12 +11,13 @@ import { PILOT_SEEDS, readFrozen } from './policy-plan.js'
 import { runSilentCell, type SilentCell } from './silent-cell.js'
 import { writeSilentPage } from './silent-page.js'
 import { SILENT_PLAN, type SilentPlan } from './silent-plan.js'
+import { writeSilentPower } from './silent-power.js'
 import { concludeSilent } from './silent-verdict.js'
 
 const HELP = `Do hard negatives silence healthy scans? Trains all arms on phantoms, and fits an operating point to each.
 
-  scripts/experiments/silent-scans pilot  --seeds 1      other seeds than the experiment
-  scripts/experiments/silent-scans freeze --seeds 10     write the plan; commit it
+  scripts/experiments/silent-scans pilot  --seeds 2      other seeds than the experiment; write the power
+  scripts/experiments/silent-scans freeze --seeds 8      write the plan; commit it
   scripts/experiments/silent-scans run                   run the committed plan; the same command resumes
   scripts/experiments/silent-scans page                  write the result page of what is there
 
@@ -26,7 +27,7 @@ const HELP = `Do hard negatives silence healthy scans? Trains all arms on phanto
   --part I/N           only every Nth seed, beginning with the Ith, for N processes in one folder
   --validation N,M     held-out cases with and without tumors that fit the operating points
   --test N,M           all held-out cases with and without tumors
-  --steps S,G,A        steps of start, generator and arms, of a pilot
+  --steps S,A          steps of start and arms, of a pilot
 `
 
 async function main(): Promise<void> {
@@ -55,6 +56,7 @@ async function main(): Promise<void> {
       const out = resolve(values.out ?? '.freetumor/silent-scans-pilot')
       const cells = await runCells(out, wanted, seeds, part, runSilentCell)
       const frozen = { plan: wanted, commit: 'none (pilot)', seeds }
+      if (cells.length > 0) process.stdout.write(`${await writeSilentPower(out, wanted, cells)}\n`)
       process.stdout.write(`${await writeSilentPage(out, frozen, cells, concludeSilent(wanted, cells))}\n`)
       return
     }
@@ -93,14 +95,14 @@ function planOf(values: {
     const [sick, healthy] = wholeNumbers(flag, text, 2, 1)
     return { sick: sick!, healthy: healthy! }
   }
-  const steps = values.steps === undefined ? null : wholeNumbers('steps', values.steps, 3, 1)
+  const steps = values.steps === undefined ? null : wholeNumbers('steps', values.steps, 2, 1)
   const plan = {
     ...SILENT_PLAN,
     numSeeds:
       values.seeds === undefined ? SILENT_PLAN.numSeeds : wholeNumbers('seeds', values.seeds, 1, 1)[0]!,
     validation: pair('validation'),
     test: pair('test'),
-    ...(steps ? { steps: { start: steps[0]!, generator: steps[1]!, arm: steps[2]! } } : {}),
+    ...(steps ? { steps: { start: steps[0]!, generator: 0, arm: steps[1]! } } : {}),
   }
   if (plan.validation.sick >= plan.test.sick || plan.validation.healthy >= plan.test.healthy)
     throw new Usage('--test: too few cases (expected more than --validation of both kinds)')

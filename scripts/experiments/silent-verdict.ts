@@ -3,13 +3,12 @@ import type { SilentCell, SilentFigures } from './silent-cell.js'
 import type { SilentPlan } from './silent-plan.js'
 import { type Estimate, mean, tInterval } from './statistics.js'
 
-type Judged = Arm | 'start'
 export const SILENT_MEASURES = ['lesionFree', 'sensitivity', 'falsePositives'] as const
 export type SilentMeasure = (typeof SILENT_MEASURES)[number]
 
 /** An arm at one accepted loss: means over the numbers of labelled cases, t intervals over seeds. */
 export interface SilentRow {
-  readonly arm: Judged
+  readonly arm: Arm
   /** Accepted loss on the validation cases; null: all lesions kept. */
   readonly loss: number | null
   readonly figures: Readonly<Record<SilentMeasure, Estimate>>
@@ -37,7 +36,7 @@ export function concludeSilent(plan: SilentPlan, cells: readonly SilentCell[]): 
   const seeds = [...new Set(cells.map(({ seed }) => seed))].filter((seed) =>
     plan.labelled.every((labelled) => at(seed, labelled) !== undefined),
   )
-  const values = (arm: Judged, loss: number | null, name: SilentMeasure): number[] =>
+  const values = (arm: Arm, loss: number | null, name: SilentMeasure): number[] =>
     seeds.map((seed) =>
       mean(plan.labelled.map((labelled) => figuresOf(at(seed, labelled)!, arm, loss)[name])),
     )
@@ -45,7 +44,7 @@ export function concludeSilent(plan: SilentPlan, cells: readonly SilentCell[]): 
     seeds.length === 0
       ? []
       : [null, ...plan.losses].flatMap((loss) =>
-          (['start', ...plan.arms] as const).map(
+          plan.arms.map(
             (arm): SilentRow => ({
               arm,
               loss,
@@ -69,7 +68,7 @@ export function concludeSilent(plan: SilentPlan, cells: readonly SilentCell[]): 
   }
 }
 
-function figuresOf({ arms }: SilentCell, arm: Judged, loss: number | null): SilentFigures {
+function figuresOf({ arms }: SilentCell, arm: Arm, loss: number | null): SilentFigures {
   const result = arms[arm]!
   return loss === null ? result.before : result.atLoss.find((one) => one.loss === loss)!
 }

@@ -40,11 +40,16 @@ const MOST_POINTS = 1_000_000
 const ruleSchema = z.strictObject({
   terms: z
     .array(
-      z.strictObject({
-        feature: z.enum(RULE_FEATURES),
-        label: z.int().min(1).max(65_535).nullable().describe('tumor id of a term `label`'),
-        weight: finite,
-      }),
+      z
+        .strictObject({
+          feature: z.enum(RULE_FEATURES),
+          label: z.int().min(1).max(65_535).nullable().describe('tumor id of a term `label`'),
+          weight: finite,
+        })
+        .refine(({ feature, label }) => feature !== 'label' || label !== null, {
+          path: ['label'],
+          error: 'a tumor id is needed',
+        }),
     )
     .max(MOST_TERMS),
   intercept: finite,

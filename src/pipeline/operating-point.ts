@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, DataError, UsageError } from '../errors.js'
 import { type LesionOperatingPoint, operatingPointSchema } from '../evaluation/operating-point.js'
@@ -64,9 +65,18 @@ export function fittedSettings(
   )
 }
 
-/** Read the settings of a folder of masks; null if it has none. */
+/**
+ * Read the settings of a folder of masks; null if it has none.
+ * @throws DataError if its prediction.json is damaged
+ */
 export async function settingsOfMasks(folder: string): Promise<Readonly<Record<string, unknown>> | null> {
-  return asRecord(await readForeignJson(join(folder, 'prediction.json')).catch(() => null)) ?? null
+  const file = join(folder, 'prediction.json')
+  if (!existsSync(file)) return null
+  const settings = asRecord(await readForeignJson(file))
+  if (settings !== undefined) return settings
+  throw new DataError(`${file}: no settings of a prediction (expected an object)`, {
+    hint: 'predict the masks again, or remove the file',
+  })
 }
 
 /**

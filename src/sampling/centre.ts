@@ -1,5 +1,6 @@
 import { DataError } from '../errors.js'
 import type { RandomStream } from '../simulation/random.js'
+import { IGNORED_LABEL } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 import { countVoxels, type OpenCase, type VoxelClass, voxelOfRank } from './cache-reader.js'
 import type { HardNegativeVoxel } from './positions.js'
@@ -65,11 +66,11 @@ function drawCentre(
   if (!isPositive && plan.hardNegatives !== null && prepared.hardNegatives !== null) {
     // a stream of its own: crops without a false positive stay those of a run without the list
     const own = streamOf('hard negative')
-    if (own.uniform() < plan.hardNegatives.share)
-      return {
-        centre: aroundFalsePositive(plan, prepared, prepared.hardNegatives, own),
-        isHardNegative: true,
-      }
+    const centre =
+      own.uniform() < plan.hardNegatives.share
+        ? aroundFalsePositive(plan, prepared, prepared.hardNegatives, own)
+        : null
+    if (centre !== null) return { centre, isHardNegative: true }
   }
   const wanted = isPositive
     ? [...(isTumor ? [classes.tumor] : []), classes.positive, classes.negative]
@@ -91,16 +92,20 @@ function drawCentre(
   )
 }
 
+/** Attempts to find a centre that is not ignored. */
+const MOST_SHIFTS = 8
+
 /**
  * Draw a voxel at most a quarter of the patch away from a false positive, so that it does not always lie in the middle of its
  * crop. A false positive is drawn in proportion to its score; if one has no score, all are drawn equally often.
+ * @returns null if only ignored voxels were drawn
  */
 function aroundFalsePositive(
   plan: SamplingPlan,
-  { shape }: OpenCase,
+  { shape, label }: OpenCase,
   listed: readonly HardNegativeVoxel[],
   stream: RandomStream,
-): Vec3 {
+): Vec3 | null {
   const scored = listed.every(({ score }) => score !== null && score > 0)
   const weights = listed.map(({ score }) => (scored ? score! : 1))
   let left = stream.uniform() * weights.reduce((sum, weight) => sum + weight, 0)
@@ -110,8 +115,13 @@ function aroundFalsePositive(
     return left < 0
   })
   const { voxel } = listed[at === -1 ? listed.length - 1 : at]!
-  return voxel.map((place, axis) => {
-    const reach = Math.floor(plan.patchVoxels[axis]! / 4)
-    return Math.min(Math.max(place + stream.integer(-reach, reach), 0), shape[axis]! - 1)
-  }) as unknown as Vec3
+  for (let attempt = 0; attempt < MOST_SHIFTS; attempt++) {
+    const centre = voxel.map((place, axis) => {
+      const reach = Math.floor(plan.patchVoxels[axis]! / 4)
+      return Math.min(Math.max(place + stream.integer(-reach, reach), 0), shape[axis]! - 1)
+    }) as unknown as Vec3
+    const end = centre.map((place) => place + 1)
+    if (label.read(centre, end)[0] !== IGNORED_LABEL) return centre
+  }
+  return null
 }

@@ -400,6 +400,23 @@ describe('crops around false positives', () => {
     expect(startOf(other)).not.toEqual(startOf(backwards[0]!))
   })
 
+  test('are never centred on an ignored voxel; without another one the crop is an ordinary negative', () => {
+    const patchVoxels: Vec3 = [1, 1, 1]
+    const hardNegatives = { list: [{ case: 'x', mm: [0, 0, 0] as Vec3, score: null }], share: 1 }
+    const around = (name: Name, voxel: Vec3, size: Vec3) => {
+      const plan = planOf(name, { patchVoxels: size, positiveOdds: 0, hardNegatives })
+      const prepared = { ...open.get(name)!, hardNegatives: [{ voxel, score: null }] }
+      return Array.from({ length: 200 }, (_, item) => planItem(plan, item, prepared)[0]!)
+    }
+    // the middle of an odd patch is its centre, except for ordinary crops at the border; two thirds of the voxels are ignored
+    const middles = around('sparse', [20, 18, 22], [9, 9, 9]).map(
+      ({ label }) => label[(label.length - 1) / 2],
+    )
+    expect(middles.filter((id) => id === IGNORED_LABEL).length).toBeLessThan(10)
+    // a shift of 0 cannot leave the ignored voxel
+    for (const { label } of around('sparse', [0, 0, 2], patchVoxels)) expect(label[0]).toBe(0)
+  })
+
   test('get no synthetic tumor', () => {
     const prepared = listed(at(12, 15, 16))
     const tumors = { ...makePlan({}).tumors, draws: 1 }

@@ -6,8 +6,9 @@ import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { counted } from '../../plain-text.js'
 import { type Calibration, calibrationSchema } from '../../quality/calibration.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import { writeWhole } from '../../whole-file.js'
+import { refuseUnwritable, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
+import { masksIn } from './mask-files.js'
 import { evaluateMasks } from './run.js'
 
 type IdMap = Readonly<Record<string, number>>
@@ -42,7 +43,8 @@ export async function calibrateMasks(
   options: CalibrateOptions,
   context: StageContext,
 ): Promise<WrittenCalibration> {
-  const { region = 'abdomen' } = options
+  const { region = 'abdomen', healthy } = options
+  await refuseWrongPaths(options)
   const measured = await measureCases(options, context)
   const realTumors = measured.flatMap((one) => tumorsOf(one, region))
   if (realTumors.length === 0)
@@ -54,11 +56,29 @@ export async function calibrateMasks(
     version: 1,
     segmentor: await segmentorOfMasks(options.predictions),
     realTumors,
-    healthy: options.healthy === undefined ? null : await healthyOf(options.healthy, options, context),
+    healthy: healthy === undefined ? null : await healthyOf(healthy, options, context),
   }
   const file = resolve(options.out)
   await writeWhole(file, `${JSON.stringify(calibrationSchema.parse(calibration), null, 2)}\n`)
   return { ...calibration, file }
+}
+
+/**
+ * Check the folders of masks and the output before cases are measured, which may take long.
+ * @throws UsageError, EnvironmentError that name the path
+ */
+export async function refuseWrongPaths({
+  predictions,
+  healthy,
+  out,
+}: Pick<CalibrateOptions, 'predictions' | 'healthy' | 'out'>): Promise<void> {
+  await masksIn(predictions)
+  if (healthy !== undefined) await masksIn(healthy)
+  if (healthy !== undefined && resolve(healthy) === resolve(predictions))
+    throw new UsageError(`--healthy: the folder of --predictions (expected another one, found ${healthy})`, {
+      hint: 'predict the healthy scans into a folder of their own',
+    })
+  await refuseUnwritable(resolve(out))
 }
 
 /** Further settings of the measures of an operating point. */

@@ -1,11 +1,12 @@
 import { resolve } from 'node:path'
-import { DataError } from '../../errors.js'
+import { DataError, UsageError } from '../../errors.js'
 import { falsePositives } from '../../evaluation/measures.js'
 import { counted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
-import { writeWhole } from '../../whole-file.js'
+import { refuseUnwritable, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { measureHealthy } from './calibrate.js'
+import { masksIn } from './mask-files.js'
 import { scoreFolderOf } from './operating-point.js'
 
 /** False positives of one scan that are listed by default. */
@@ -55,6 +56,13 @@ export async function hardNegativesOfMasks(
   context: StageContext,
 ): Promise<HardNegatives> {
   const { predictions, dataset, mostPerCase = MOST_PER_CASE, region, predictionMap, workers } = options
+  if (dataset.trim() === '')
+    throw new UsageError('--dataset: no name (expected that of a data set in data.datasets)', {
+      hint: 'pass --dataset NAME',
+    })
+  const file = resolve(options.out)
+  await masksIn(predictions)
+  await refuseUnwritable(file)
   const scores = scoreFolderOf(predictions, options.scores)
   const shared = { predictions, labels: predictions, region, predictionMap, workers, scores, out: '' }
   const cases = await measureHealthy(predictions, shared, context)
@@ -77,7 +85,6 @@ export async function hardNegativesOfMasks(
         hint: 'no list is needed: omit sampling.hardNegatives',
       },
     )
-  const file = resolve(options.out)
   await writeWhole(file, hardNegatives.map((one) => `${JSON.stringify(one)}\n`).join(''))
   const listed = new Set(hardNegatives.map((one) => one.case))
   return { file, scans: cases.length, lesionFree: cases.length - listed.size, hardNegatives }

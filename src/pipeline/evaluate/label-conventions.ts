@@ -49,8 +49,15 @@ export function splitByConvention(
   return { fitting, refused }
 }
 
-/** Return warnings about ids of masks and labels that do not fit together. */
-export function conventionWarnings(cases: readonly CaseMeasures[], profile: Profile): string[] {
+/**
+ * Return warnings about ids of masks and labels that do not fit together.
+ * @param oneFolder masks of healthy scans are compared with themselves: their tumors are in no label, or there are none
+ */
+export function conventionWarnings(
+  cases: readonly CaseMeasures[],
+  profile: Profile,
+  { oneFolder }: { readonly oneFolder: boolean },
+): string[] {
   const unmeasured = cases.filter(
     ({ unmeasuredIds }) => unmeasuredIds.predicted.length + unmeasuredIds.true.length > 0,
   )
@@ -63,8 +70,7 @@ export function conventionWarnings(cases: readonly CaseMeasures[], profile: Prof
           `ids ${list([...ids])} occur in ${counted(unmeasured.length, 'case')} (first ${unmeasured[0]!.caseId}) and are not measured`,
         ]
       : []),
-    ...oneSidedIds(cases),
-    ...absentClasses(cases),
+    ...(oneFolder ? [] : [...oneSidedIds(cases), ...absentClasses(cases)]),
     ...(resampled > 0
       ? [
           `${counted(resampled, 'case', ['was', 'were'])} resampled to ${profile.spacingMm!.join(' x ')} mm: the published figures of ${profile.name} are taken on the prepared grid (predict --grid prepared)`,

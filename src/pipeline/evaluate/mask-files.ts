@@ -47,11 +47,7 @@ export async function pairMasks(
     partial = false,
   }: { readonly region?: Region | undefined; readonly partial?: boolean | undefined } = {},
 ): Promise<PairedMasks> {
-  const made = await volumesIn(predictions)
-  if (made.files.size === 0)
-    throw new UsageError(`${predictions}: no mask found (expected ${VOLUME_ENDINGS})`, {
-      hint: 'pass the folder that `freetumor predict` wrote',
-    })
+  const made = await masksIn(predictions)
   const truth = await labelFiles(labels, undefined, region)
   const caseOf = matchNames([...made.files.keys()], [...truth.files.keys()])
   const unmatched = [...made.files.keys()].filter((name) => !caseOf.has(name))
@@ -78,6 +74,18 @@ export async function pairMasks(
     leftOut: [...made.leftOut, ...truth.leftOut],
     notes: truth.notes,
   }
+}
+
+/**
+ * Return the masks of a folder by their names without ending.
+ * @throws UsageError for a folder that cannot be read, or without a mask
+ */
+export async function masksIn(folder: string): ReturnType<typeof volumesIn> {
+  const made = await volumesIn(folder)
+  if (made.files.size > 0) return made
+  throw new UsageError(`${folder}: no mask found (expected ${VOLUME_ENDINGS})`, {
+    hint: 'pass the folder that `freetumor predict` wrote',
+  })
 }
 
 function unpaired(names: readonly string[], kind: string, other: string): string {

@@ -11,7 +11,7 @@ import { counted } from '../../plain-text.js'
 import { writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { fittedSettings, refuseAppliedPoint, settingsOfMasks } from '../operating-point.js'
-import { type CalibrateOptions, measureCases, measureHealthy } from './calibrate.js'
+import { type CalibrateOptions, measureCases, measureHealthy, refuseWrongPaths } from './calibrate.js'
 
 export interface OperatingPointOptions extends CalibrateOptions {
   /** Wanted lesion-free rate of healthy scans, 0 to 1; either this or `sensitivityLoss`. */
@@ -40,6 +40,7 @@ export async function calibrateOperatingPoint(
 ): Promise<WrittenOperatingPoint> {
   const wanted = wantedOf(options)
   const { predictions, healthy } = options
+  await refuseWrongPaths(options)
   const prediction = await commonSettings(predictions, healthy)
   const scores = scoreFolderOf(predictions, options.scores)
   const healthyScores = healthy === undefined ? undefined : scoreFolderOf(healthy, options.healthyScores)
@@ -69,6 +70,7 @@ export async function calibrateOperatingPoint(
     throw new UsageError('calibrate: no healthy scan', {
       hint: 'pass the masks of healthy scans with --healthy',
     })
+  noteFewLesions(wanted, lesions, context)
   const point: LesionOperatingPoint = {
     ...fitOperatingPoint(cases, wanted),
     prediction: prediction && fittedSettings(prediction),
@@ -84,6 +86,16 @@ function wantedOf({ rate, sensitivityLoss }: OperatingPointOptions): WantedPoint
       hint: 'pass one of them, such as --rate 0.9',
     })
   return rate === undefined ? { sensitivityLoss: sensitivityLoss! } : { rate }
+}
+
+/** Warn if an accepted loss is less than one lesion: then the threshold depends on the lesion with the lowest value alone. */
+function noteFewLesions(wanted: WantedPoint, lesions: number, context: StageContext): void {
+  if ('rate' in wanted || wanted.sensitivityLoss === 0 || wanted.sensitivityLoss * lesions >= 1) return
+  const least = Math.ceil(1 / wanted.sensitivityLoss)
+  context.note(
+    `--sensitivity-loss ${wanted.sensitivityLoss}: less than one of ${counted(lesions, 'lesion')}, so none is lost (expected at least ${counted(least, 'lesion')})`,
+    'warning',
+  )
 }
 
 /** Return the settings of both folders of masks; null if one does not state them. */

@@ -329,9 +329,10 @@ function summarize(
 ): Measured {
   const { fitting, refused } = splitByConvention(byCaseId(measured.cases), options)
   const failed = [...measured.failed, ...refused]
+  const oneFolder = resolve(options.predictions) === resolve(options.labels)
   const warnings = [
     ...measured.warnings,
-    ...conventionWarnings(fitting, profile),
+    ...conventionWarnings(fitting, profile, { oneFolder }),
     ...ignoredWarnings(fitting, ignored),
   ]
   for (const text of warnings) context.note(text, 'warning')

@@ -5,6 +5,7 @@ import { DataError, UsageError } from '../../errors.js'
 import { IGNORED_LABEL, type Region } from '../../volume/labels.js'
 import type { StageContext } from '../context.js'
 import { convertDicomSeries, type DicomConversion } from '../data/convert.js'
+import { readOperatingPoint } from '../operating-point.js'
 import { labelOrgansAt, type OrganLabels } from '../organs/run.js'
 import type { LabelOrgansOptions } from '../organs/settings.js'
 import type { DicomReader } from '../ports/dicom.js'
@@ -54,6 +55,8 @@ export async function predictDicom(
   { reader, writer }: ChainTools,
 ): Promise<DicomPrediction> {
   refuseShard(options.shard)
+  // before the first step, which may take long
+  if (options.operatingPoint !== undefined) await readOperatingPoint(options.operatingPoint)
   const conversion = await convertFirst(source, 2, context, reader)
   const out = join(source.out, 'masks')
   context.note(`step 2 of 2: segment the scans into ${out}`)

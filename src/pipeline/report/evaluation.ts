@@ -164,6 +164,7 @@ function figureRows({
           ['lesion precision', lesions.all.precision],
           ['lesion F1', lesions.all.f1],
           ['lesion Dice', lesions.all.lesionDice],
+          ['lesion-free rate of healthy scans', lesions.healthy.lesionFree ?? null],
           ['patient sensitivity', lesions.patientSensitivity],
           ['patient specificity', lesions.patientSpecificity],
           ['patient AUC', lesions.patientAuc],

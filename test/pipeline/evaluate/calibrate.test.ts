@@ -16,6 +16,7 @@ const SHA = 'ab'.repeat(32)
 function world(measure: (id: string) => Partial<CaseMeasures> | string) {
   const folder = temporaryFolder()
   const specs: EvaluateSpec[] = []
+  const notes: string[] = []
   const fill = (name: string, ...ids: readonly string[]): string => {
     mkdirSync(join(folder, name))
     for (const id of ids) writeFileSync(join(folder, name, `${id}.nii.gz`), '')
@@ -30,8 +31,13 @@ function world(measure: (id: string) => Partial<CaseMeasures> | string) {
       return { caseId: id, result: JSON.parse(JSON.stringify(result)) }
     },
   })
-  const context = { runtime, signal: undefined, logDirectory: folder, note: () => {} }
-  return { folder, specs, fill, context }
+  const context = {
+    runtime,
+    signal: undefined,
+    logDirectory: folder,
+    note: (text: string) => notes.push(text),
+  }
+  return { folder, specs, notes, fill, context }
 }
 
 const sick: Partial<CaseMeasures> = {
@@ -83,7 +89,7 @@ it('compares masks of healthy scans with themselves without tumors', async () =>
     lesions: [lesion('predicted', 9, false, { volumeMl: 0.2 })],
   }
   const others = [3, 4, 5, 6].map((label) => ({ label, ...overlap(0, 0, 0) }))
-  const { folder, specs, fill, context } = world((id) => {
+  const { folder, specs, notes, fill, context } = world((id) => {
     if (id === 'a') return sick
     const told = id === 'h1' ? silent : called
     return { ...told, labels: [...told.labels!, ...others] }
@@ -103,6 +109,8 @@ it('compares masks of healthy scans with themselves without tumors', async () =>
   })
   expect(healthy!.seenShare).not.toHaveProperty('kidney')
   expect(specs.at(-1)!.labelMap).toMatchObject({ '1': 1, '2': 1, '4': 3, '6': 5 })
+  // the tumors of the masks are in no label, as they must be
+  expect(notes).toEqual([])
 })
 
 it('refuses held-out cases without a tumor, and a case that cannot be measured, without writing', async () => {

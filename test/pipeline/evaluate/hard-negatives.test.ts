@@ -68,6 +68,16 @@ test('without probabilities the largest false positives come first', async () =>
   expect(hardNegatives[0]!.volumeMl).toBeGreaterThan(hardNegatives[1]!.volumeMl)
 })
 
+test('no name of a data set, a wrong folder and a wrong output are refused before a mask is measured', async () => {
+  const { context, options, specs } = world({ a: [] })
+  const refused = async (changes: object, message: RegExp) =>
+    await expect(hardNegativesOfMasks({ ...options, ...changes }, context)).rejects.toThrow(message)
+  await refused({ dataset: ' ' }, /--dataset: no name/)
+  await refused({ predictions: '/nowhere' }, /nowhere: folder not found/)
+  await refused({ out: options.predictions }, /masks: cannot be written \(it is a folder/)
+  expect(specs).toEqual([])
+})
+
 test('masks without a false positive are refused, and no list is written', async () => {
   const { context, options } = world({ a: [] })
   await expect(hardNegativesOfMasks(options, context)).rejects.toThrow(/masks: no false positive/)

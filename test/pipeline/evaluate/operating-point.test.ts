@@ -86,9 +86,14 @@ test('calibrate writes an operating point of masks and healthy masks', async () 
 })
 
 test('an accepted loss gives the highest threshold within it', async () => {
-  const { options, context } = world(SCORES)
+  const { options, context, notes } = world(SCORES)
   const { rule } = await calibrateOperatingPoint({ ...options, sensitivityLoss: 0.34 }, context)
   expect(rule.threshold).toBe(0.65)
+  expect(notes).toEqual([])
+  await calibrateOperatingPoint({ ...options, sensitivityLoss: 0.05 }, context)
+  expect(notes).toEqual([
+    '--sensitivity-loss 0.05: less than one of 3 lesions, so none is lost (expected at least 20 lesions)',
+  ])
 })
 
 test.each([
@@ -118,6 +123,29 @@ test('calibrate refuses masks without a true lesion, of other settings, or with 
   await expect(calibrateOperatingPoint({ ...applied.options, rate: 0.9 }, applied.context)).rejects.toThrow(
     /masks: an operating point was applied already/,
   )
+})
+
+test('calibrate names a wrong folder, a damaged record and a wrong output before it measures', async () => {
+  const { folder, options, context, specs } = world(SCORES)
+  const refused = async (changes: object, message: RegExp) =>
+    await expect(calibrateOperatingPoint({ ...options, rate: 0.9, ...changes }, context)).rejects.toThrow(
+      message,
+    )
+  mkdirSync(join(folder, 'empty'))
+  await refused({ predictions: join(folder, 'nowhere') }, /nowhere: folder not found/)
+  await refused({ predictions: join(folder, 'empty') }, /empty: no mask found/)
+  await refused({ healthy: join(folder, 'nowhere') }, /nowhere: folder not found/)
+  await refused({ healthy: join(folder, 'empty') }, /empty: no mask found/)
+  await refused({ healthy: options.predictions }, /--healthy: the folder of --predictions/)
+  await refused({ out: join(folder, 'empty') }, /empty: cannot be written \(it is a folder/)
+  for (const [text, message] of [
+    ['{', /prediction\.json: is not JSON/],
+    ['[]', /prediction\.json: no settings of a prediction/],
+  ] as const) {
+    writeFileSync(join(options.healthy, 'prediction.json'), text)
+    await refused({}, message)
+  }
+  expect(specs).toEqual([])
 })
 
 test('an evaluation removes lesions of the masks, not of those to compare with, and states the rule', async () => {

@@ -102,6 +102,21 @@ test('an evaluation writes tables, a summary, pictures of the worst cases and a 
   expect(readdirSync(join(out, 'pictures'))).toEqual([])
 })
 
+test('the lesion-free rate of healthy scans is in summary and page, with a Wilson interval', async () => {
+  const names = ['h1', 'h2', 'h3']
+  fill('labels', ...names)
+  fill('masks', ...names)
+  const { summary } = await evaluate((_, id) => ({
+    tumor: overlap(0, id === 'h1' ? 5 : 0, 0),
+    lesions: id === 'h1' ? [lesion('predicted', 9, false)] : [],
+  }))
+  const { mean, ci, n } = summary.lesions!.healthy.lesionFree!
+  expect([mean, n, ci![0].toFixed(3), ci![1].toFixed(3)]).toEqual([2 / 3, 3, '0.208', '0.939'])
+  expect(readFileSync(join(folder, 'out/report.html'), 'utf8')).toMatch(
+    /lesion-free rate of healthy scans<\/th><td><b>0\.667<\/b><\/td><td>0\.208 – 0\.939/,
+  )
+})
+
 test('a pair that cannot be measured is named, and the others continue', async () => {
   fill('labels', 'a', 'b')
   fill('masks', 'a', 'b')
@@ -305,6 +320,27 @@ test('organ masks and scores are matched to their cases; missing ones are listed
   await expect(evaluate(() => ({}), { againstScores: join(folder, 'otherScores') })).rejects.toThrow(
     UsageError,
   )
+})
+
+test('scores of `predict` are those of all outputs with a tumor id, as its record states them', async () => {
+  fill('labels', 'a')
+  fill('masks', 'a')
+  fill('masks/probabilities', 'a_1', 'a_2', 'a_4')
+  const record = (maskIds: readonly number[]) =>
+    writeFileSync(join(folder, 'masks/prediction.json'), JSON.stringify({ maskIds }))
+  const scores = join(folder, 'masks/probabilities')
+  const used = async (options: Partial<EvaluateOptions>) => {
+    await evaluate(() => ({}), { scores, ...options })
+    return specs.at(-1)!.cases[0]!.scores.map((path) => path.split('/').at(-1))
+  }
+  // files are named after outputs, not after the ids of the masks
+  record([0, 0, 1, 0, 1])
+  expect(await used({ predictionMap: { '1': 2 } })).toEqual(['a_2.nii.gz', 'a_4.nii.gz'])
+  record([0, 1, 2, 3, 4, 5, 6])
+  await expect(used({})).rejects.toThrow(/holds no score of 1 case \(first a\)/)
+  const failure = await used({}).catch((error: unknown) => error)
+  expect((failure as DataError).hint).toMatch(/probabilities 2,4,6, which are the tumors/)
+  expect(await used({ tumorIds: [2] })).toEqual(['a_2.nii.gz'])
 })
 
 test('tolerances and IoUs of ones own take the place of the profile’s', async () => {

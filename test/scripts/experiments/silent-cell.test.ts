@@ -36,8 +36,8 @@ it('counts lesion-free scans, detected lesions and false positives above a thres
 
 it('fits thresholds on the validation cases and measures them on the test cases', () => {
   const validation = [healthy('a', 0.3), healthy('b', 0.7), sick('c', 0.4, 0.6, 0.8, 0.9)]
-  const test = [healthy('d', 0.45), healthy('e', 0.77), sick('f', 0.42, 0.95)]
-  const { rule, before, atLoss } = silentResult(
+  const test = [healthy('e', 0.77), healthy('d', 0.45), sick('f', 0.42, 0.95)]
+  const { rule, before, atLoss, lesionFreeCases } = silentResult(
     { losses: [0, 0.25, 0.5], primaryLoss: 0.25 },
     validation,
     test,
@@ -50,4 +50,5 @@ it('fits thresholds on the validation cases and measures them on the test cases'
     { loss: 0.25, lesionFree: 0.5, sensitivity: 0.5, falsePositives: 0.5 },
     { loss: 0.5, lesionFree: 0.5, sensitivity: 0.5, falsePositives: 0.5 },
   ])
+  expect(lesionFreeCases).toEqual([true, false])
 })

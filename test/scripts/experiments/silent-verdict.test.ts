@@ -11,7 +11,7 @@ const plan: SilentPlan = { ...SILENT_PLAN, losses: [0, 0.05], numSeeds: 3 }
 const seeds = [1000, 1002, 1004]
 
 /** A cell in which hard negatives change the lesion-free rate at the primary loss by `gain`. */
-function cell(seed: number, gain: number): SilentCell {
+function cell(seed: number, gain: number, without = 0.5): SilentCell {
   const figures = (lesionFree: number): SilentFigures => ({ lesionFree, sensitivity: 0.6, falsePositives: 1 })
   const result = (lesionFree: number) => ({
     rule: 'probability',
@@ -20,14 +20,13 @@ function cell(seed: number, gain: number): SilentCell {
       { loss: 0, ...figures(0.2) },
       { loss: 0.05, ...figures(lesionFree) },
     ],
+    lesionFreeCases: [],
   })
   const arms = {
-    start: result(0.3),
-    realOnly: result(0.4),
-    easyNegatives: result(0.5),
-    hardNegatives: result(0.5 + gain),
+    easyNegatives: result(without),
+    hardNegatives: result(without + gain),
   }
-  return { seed, labelled: 4, arms, mined: { listed: 9, lesionFree: 1 }, cpuSeconds: { start: 10 } }
+  return { seed, labelled: 4, arms, mined: { listed: 9, lesionFree: 1 }, cpuSeconds: { easyNegatives: 10 } }
 }
 
 describe('the verdict on hard negatives', () => {
@@ -55,9 +54,8 @@ describe('the verdict on hard negatives', () => {
     expect(concludeSilent(plan, []).primary).toBeNull()
     const one = concludeSilent(plan, [cell(1000, 0.1)])
     expect(one.primary).toBeNull()
-    expect(one.rows.find(({ arm, loss }) => arm === 'start' && loss === null)!.figures.lesionFree.mean).toBe(
-      0.1,
-    )
+    const before = one.rows.find(({ arm, loss }) => arm === 'easyNegatives' && loss === null)!
+    expect(before.figures.lesionFree.mean).toBe(0.1)
   })
 })
 
@@ -72,4 +70,15 @@ it('the page has the primary loss first, the arm with the fewest lesion-free sca
   expect(first!.indexOf('hard negatives')).toBeLessThan(first!.indexOf('random negative crops'))
   expect(page).not.toContain('Infinity')
   expect(JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')).cellsDone).toBe(1)
+})
+
+it('the page says that rates of 0 with all arms answer nothing', async () => {
+  const page = async (gain: number) => {
+    const cells = seeds.map((seed) => cell(seed, gain, 0))
+    const frozen = { plan, commit: 'c0ffee', seeds }
+    const file = await writeSilentPage(temporaryFolder(), frozen, cells, concludeSilent(plan, cells))
+    return readFileSync(file, 'utf8')
+  }
+  expect(await page(0)).toContain('too weak for the question')
+  expect(await page(0.1)).not.toContain('too weak for the question')
 })
