@@ -165,7 +165,10 @@ function aimOf(arm: Arm, { missedSizes }: CellFacts): ConfigInput['simulation'] 
 /** Return the diameters that the measured sizes aim at, all equally likely. */
 export function uniformSizes(measured: readonly MeasuredSize[]): MeasuredSize[] {
   const ends = measured.map(({ diameterMm: [from, to] }) => to ?? 2 * from)
-  const millimetres = Array.from({ length: Math.max(...ends) - LEAST_AIMED_MM }, (_, at) => LEAST_AIMED_MM + at)
+  const millimetres = Array.from(
+    { length: Math.max(...ends) - LEAST_AIMED_MM },
+    (_, at) => LEAST_AIMED_MM + at,
+  )
   return millimetres.map((from) => ({ organ: 'liver', diameterMm: [from, from + 1], found: 0, missed: 0 }))
 }
 

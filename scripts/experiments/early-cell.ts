@@ -2,7 +2,13 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type CellFacts, stageConfig, type Weights } from './arms.js'
 import { type CellContext, evaluateArms, modelOf, namesIn, openCost, readJson, trainStage } from './cell.js'
-import { type EarlyCurves, type EarlyFigures, earlyCurves, earlyFigures, sizesMissed } from './early-figures.js'
+import {
+  type EarlyCurves,
+  type EarlyFigures,
+  earlyCurves,
+  earlyFigures,
+  sizesMissed,
+} from './early-figures.js'
 import type { EarlyPlan } from './early-plan.js'
 import { type Arm, type Cell, cellName, stagesOf } from './plan.js'
 import { heldOutOf, predictMasks } from './policy-cell.js'

@@ -23,7 +23,14 @@ export async function writeEarlyPage(
   const cpuSeconds = cells
     .flatMap((cell) => Object.values(cell.cpuSeconds))
     .reduce((sum, one) => sum + one, 0)
-  const results = { ...frozen, cellsDone: cells.length, cpuSeconds, power: powerOf(frozen.plan, verdict), verdict, cells }
+  const results = {
+    ...frozen,
+    cellsDone: cells.length,
+    cpuSeconds,
+    power: powerOf(frozen.plan, verdict),
+    verdict,
+    cells,
+  }
   await writeFile(join(out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
   const page = join(out, 'index.html')
   const body = [
@@ -64,7 +71,8 @@ function verdictSection(
       ? 'Fewer than two complete seeds.'
       : `Sensitivity at 5 to 10 mm, diameters that the start misses less uniform ones: ${withPoints(primary.gain)}. Success needs a mean of at least ${points(plan.wantedGain)} and a lower end above 0.`
   const others = Object.entries(toRealOnly).map(
-    ([arm, gain]) => `<li>${ARM_WORDS[arm as keyof typeof ARM_WORDS]} less real only: ${withPoints(gain)}</li>`,
+    ([arm, gain]) =>
+      `<li>${ARM_WORDS[arm as keyof typeof ARM_WORDS]} less real only: ${withPoints(gain)}</li>`,
   )
   const rates = missed.map(([early, later]) => `${early.toFixed(2)} and ${later.toFixed(2)}`).join('; ')
   return `<section><h2>${heading}</h2><p>${answer}</p><ul>${others.join('')}</ul><p>${done} of ${wanted} cells, ${whole.length} of ${seeds.length} seeds complete;
@@ -77,7 +85,9 @@ Rate of validation tumors that the start misses, 5 to 10 and 10 to 20 mm: ${rate
 function figureSection({ rows }: EarlyVerdict): string {
   const names = Object.keys(EARLY_MEASURES)
   const lines = rows
-    .toSorted((a, b) => a.figures['sensitivity, 5 to 10 mm']!.mean - b.figures['sensitivity, 5 to 10 mm']!.mean)
+    .toSorted(
+      (a, b) => a.figures['sensitivity, 5 to 10 mm']!.mean - b.figures['sensitivity, 5 to 10 mm']!.mean,
+    )
     .map(
       ({ arm, figures }) =>
         `<tr><th>${ARM_WORDS[arm]}</th>${names.map((name) => `<td>${shown(figures[name]!)}</td>`).join('')}</tr>`,

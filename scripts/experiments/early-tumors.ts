@@ -6,12 +6,12 @@ import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runMain, Usage, wholeNumbers } from './command-line.js'
-import { completeCells, partOf, runCells } from './frozen-cells.js'
-import { PILOT_SEEDS, readFrozen } from './policy-plan.js'
 import { type EarlyCell, runEarlyCell } from './early-cell.js'
 import { writeEarlyPage } from './early-page.js'
 import { EARLY_PLAN, type EarlyPlan } from './early-plan.js'
 import { concludeEarly } from './early-verdict.js'
+import { completeCells, partOf, runCells } from './frozen-cells.js'
+import { PILOT_SEEDS, readFrozen } from './policy-plan.js'
 
 const HELP = `Does synthesis aimed at missed sizes find more early tumors? Trains all arms on phantoms, at matched false positives.
 
@@ -71,9 +71,7 @@ async function main(): Promise<void> {
       const out = resolve(values.out ?? '.freetumor/early-tumors')
       if (command === 'run') await runCells(out, frozen.plan, frozen.seeds, part, runEarlyCell)
       const cells = await completeCells<EarlyCell>(out, frozen.plan, frozen.seeds)
-      process.stdout.write(
-        `${await writeEarlyPage(out, frozen, cells, concludeEarly(frozen.plan, cells))}\n`,
-      )
+      process.stdout.write(`${await writeEarlyPage(out, frozen, cells, concludeEarly(frozen.plan, cells))}\n`)
       return
     }
     default:

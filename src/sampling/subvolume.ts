@@ -1,5 +1,5 @@
-import { openStream } from '../simulation/random.js'
 import type { AimedSettings } from '../simulation/curriculum.js'
+import { openStream } from '../simulation/random.js'
 import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
 import { IGNORED_LABEL } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'

@@ -241,8 +241,14 @@ describe('a curriculum', () => {
 
   test('draws the sizes that are missed in an organ, in the wanted number of voxels', () => {
     const plan = planOf({ curriculum }, weighted({ liver: 1 }))
-    const tumors = planMany(plan, labelOf(() => LIVER), 60).flatMap((crop) => crop.tumors)
-    const diameters = tumors.map(({ box }) => Math.cbrt((6 * box.filter((one) => one === 1).length) / Math.PI))
+    const tumors = planMany(
+      plan,
+      labelOf(() => LIVER),
+      60,
+    ).flatMap((crop) => crop.tumors)
+    const diameters = tumors.map(({ box }) =>
+      Math.cbrt((6 * box.filter((one) => one === 1).length) / Math.PI),
+    )
     expect(tumors).toHaveLength(60)
     expect(diameters.filter((mm) => mm < 17).length).toBeGreaterThan(48)
     expect(diameters.filter((mm) => mm < 7).length).toBeLessThan(6)

@@ -61,7 +61,9 @@ describe('figures of early tumors', () => {
       { organ: 'liver', diameterMm: [10, 20], found: 1, missed: 0 },
     ])
     const uniform = uniformSizes(measured)
-    expect(uniform.map(({ diameterMm: [from] }) => from)).toEqual(Array.from({ length: 15 }, (_, at) => 5 + at))
+    expect(uniform.map(({ diameterMm: [from] }) => from)).toEqual(
+      Array.from({ length: 15 }, (_, at) => 5 + at),
+    )
     expect(new Set(uniform.map(({ found, missed }) => found + missed))).toEqual(new Set([0]))
   })
 })
