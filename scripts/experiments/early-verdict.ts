@@ -100,7 +100,7 @@ export function concludeEarly(plan: EarlyPlan, cells: readonly EarlyCell[]): Ear
   }
 }
 
-const RUNS = 4000
+const RUNS = 2000
 
 /**
  * Simulate experiments with a true gain; return the share of successes.
