@@ -1,4 +1,5 @@
 import { type ConfigInput, defineConfig } from 'freetumor'
+import type { MeasuredSize } from '../../dist/config/sections/simulation.js'
 import {
   type Arm,
   type Cell,
@@ -42,6 +43,8 @@ export interface CellFacts {
     readonly case: string
     readonly mm: readonly [number, number, number]
   }[]
+  /** Real tumors that the start finds and misses, which the arms `uniformSizes` and `missedSizes` need. */
+  readonly missedSizes?: readonly MeasuredSize[]
   /** Probability with which the arm `random` keeps a tumor. */
   readonly keptShare?: number
 }
@@ -131,7 +134,7 @@ function armConfig(
     job: 'segmentation',
     name: arm,
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
-    simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
+    simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts), ...aimOf(arm, facts) },
     networks: {
       segmentor: { ...segmentorOf(plan), initialWeights: weights.start },
       baseline: judged ? { checkpoint: weights.start } : null,
@@ -152,6 +155,24 @@ function negativesOf(arm: Arm, { hardNegatives }: CellFacts): ConfigInput['sampl
   if (arm === 'easyNegatives') return { negativeOdds: 1 }
   return arm === 'hardNegatives' ? { negativeOdds: 1, hardNegatives: hardNegatives! } : {}
 }
+
+/** Return the aim of the arms of early-tumors. Uniform diameters are ranges of 1 mm without a measured tumor. */
+function aimOf(arm: Arm, { missedSizes }: CellFacts): ConfigInput['simulation'] {
+  if (arm === 'missedSizes') return { curriculum: missedSizes! }
+  return arm === 'uniformSizes' ? { curriculum: uniformSizes(missedSizes!) } : {}
+}
+
+/** Return the diameters that the measured sizes aim at, all equally likely. */
+export function uniformSizes(measured: readonly MeasuredSize[]): MeasuredSize[] {
+  const ends = measured.map(({ diameterMm: [from, to] }) => to ?? 2 * from)
+  const millimetres = Array.from(
+    { length: Math.max(...ends) - LEAST_AIMED_MM },
+    (_, at) => LEAST_AIMED_MM + at,
+  )
+  return millimetres.map((from) => ({ organ: 'liver', diameterMm: [from, from + 1], found: 0, missed: 0 }))
+}
+
+const LEAST_AIMED_MM = 5
 
 function qualityOf(arm: Arm, facts: CellFacts): ConfigInput['quality'] {
   const { tumorVolumesMl, calibration, keptShare } = facts

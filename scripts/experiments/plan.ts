@@ -14,7 +14,13 @@ export const ARMS = [
 export const POLICY_ARMS = ['realOnly', 'trainedUnjudged', 'published', 'random', 'calibrated'] as const
 /** Arms of silent-scans; they differ in `sampling.hardNegatives` alone. Hand-crafted tumors, because a generator costs a sixth of a cell. */
 export const SILENT_ARMS = ['easyNegatives', 'hardNegatives'] as const
-export type Arm = (typeof ARMS)[number] | (typeof POLICY_ARMS)[number] | (typeof SILENT_ARMS)[number]
+/** Arms of early-tumors; the last two differ in `simulation.curriculum` alone. */
+export const EARLY_ARMS = ['realOnly', 'uniformSizes', 'missedSizes'] as const
+export type Arm =
+  | (typeof ARMS)[number]
+  | (typeof POLICY_ARMS)[number]
+  | (typeof SILENT_ARMS)[number]
+  | (typeof EARLY_ARMS)[number]
 
 /** Whether the common start judges the arm's tumors. */
 export function isJudged(arm: Arm): boolean {
@@ -25,6 +31,8 @@ export function isJudged(arm: Arm): boolean {
     'random',
     'easyNegatives',
     'hardNegatives',
+    'uniformSizes',
+    'missedSizes',
   ].includes(arm)
 }
 
@@ -42,6 +50,8 @@ export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
   calibrated: 'calibrated thresholds',
   easyNegatives: 'random negative crops',
   hardNegatives: 'hard negatives',
+  uniformSizes: 'all kept, uniform diameters',
+  missedSizes: 'all kept, diameters that the start misses',
 }
 
 export interface Plan {
@@ -56,6 +66,8 @@ export interface Plan {
   readonly discriminatorSteps: number
   /** Side of the phantoms and of the crops in voxels. Default: 64 and 40. */
   readonly sides?: { readonly phantom: number; readonly crop: number }
+  /** Difficulty of the phantoms. Default: hard. */
+  readonly difficulty?: 'early'
   /** Seed of the held-out cases, which are the same for all. */
   readonly testSeed: number
   /** Real scans are wanted among the hosts. */
@@ -125,6 +137,8 @@ export const PAINTED_BY_GENERATOR: readonly Arm[] = [
   'published',
   'random',
   'calibrated',
+  'uniformSizes',
+  'missedSizes',
 ]
 
 export function stagesOf(plan: Plan): Stage[] {

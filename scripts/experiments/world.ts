@@ -25,7 +25,7 @@ const hard = (plan: Plan) =>
   ({
     region: 'abdomen',
     sizeVoxels: plan.sides?.phantom ?? SIDE_VOXELS,
-    difficulty: 'hard',
+    difficulty: plan.difficulty ?? 'hard',
     tumorOrgans: ['liver'],
   }) as const
 /** Number of the first host: labelled cases of the same seed lie below. */

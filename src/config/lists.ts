@@ -79,6 +79,29 @@ export async function readHardNegatives(path: string): Promise<ReadHardNegative[
   })
 }
 
+const measuredSize = z.object({
+  organ: z.string().min(1),
+  diameterMm: z.tuple([z.number().min(0), z.number().positive().nullable()]),
+  found: z.int().min(0),
+  missed: z.int().min(0),
+})
+
+/**
+ * Return found and missed tumors by organ and size, of a file of `freetumor evaluate`, one JSON object per line.
+ * @throws ConfigError that names the file and the line
+ */
+export async function readMeasuredSizes(path: string): Promise<z.infer<typeof measuredSize>[]> {
+  return (await readLines(path)).map(({ text, line }) => {
+    const { data } = measuredSize.safeParse(asPosition(text))
+    if (data === undefined)
+      throw new ConfigError(
+        `${path}: line ${line}: no range of sizes (expected {"organ": "liver", "diameterMm": [5, 10], "found": 3, "missed": 4}, found ${quoted(text)})`,
+        { hint: 'name the file missed-sizes.jsonl of `freetumor evaluate --out`', facts: { file: path } },
+      )
+    return data
+  })
+}
+
 function asPosition(text: string): unknown {
   try {
     const value = parseForeignJson(text, 'position')

@@ -415,12 +415,12 @@ export interface DataInput {
      */
     readonly seed?: number | undefined
     /**
-     * Difficulty of the phantoms. `hard` makes smaller tumors in uneven organs, which no threshold separates.
+     * Difficulty of the phantoms. `hard` makes smaller tumors in uneven organs, which no threshold separates; `early` makes still smaller ones.
      *
      * - Default: standard
      * - Source: our choice
      */
-    readonly difficulty?: 'standard' | 'hard' | undefined
+    readonly difficulty?: 'standard' | 'hard' | 'early' | undefined
   } | null | undefined
 }
 
@@ -493,7 +493,7 @@ export interface SimulationInput {
    */
   readonly organWeights?: { readonly liver?: number | undefined; readonly pancreas?: number | undefined; readonly kidney?: number | undefined; readonly lung?: number | undefined } | undefined
   /**
-   * Relative frequency of each tumor size. It is ignored if `volumesMl` is set.
+   * Relative frequency of each tumor size. It is ignored if `volumesMl` is set, and for organs of `curriculum`.
    *
    * - Source: published scripts, docs/method.md#51-size
    */
@@ -617,6 +617,54 @@ export interface SimulationInput {
    * - Source: our choice
    */
   readonly volumesMl?: readonly number[] | null | undefined
+  /**
+   * Found and missed tumors by organ and size, or the name of the file `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing. Tumors have the organs and sizes that the segmentor misses; organs in no entry follow the other keys.
+   *
+   * - Default: null
+   * - Relative paths: from the folder of the file; with --set, from the working directory
+   * - Source: our choice
+   */
+  readonly curriculum?: readonly {
+    /**
+     * Organ of the measured tumors. Organs are drawn in proportion to their weight times their rate of missed tumors.
+     *
+     * - Default: none (required)
+     * - Source: our choice
+     */
+    readonly organ: 'liver' | 'pancreas' | 'kidney' | 'lung'
+    /**
+     * Start and end of a range of diameters of balls of equal volume; null as end is twice the start. Diameters are uniform in the range. Those below 5 mm or 3 voxels are never aimed at.
+     *
+     * - Unit: mm
+     * - Default: none (required)
+     * - Source: our choice
+     */
+    readonly diameterMm: readonly [number, number | null]
+    /**
+     * Number of real tumors in the range that the segmentor found. A range with more found tumors is drawn less often.
+     *
+     * - Unit: tumors
+     * - Default: none (required)
+     * - Source: our choice
+     */
+    readonly found: number
+    /**
+     * Number of real tumors in the range that the segmentor missed. A range with more missed tumors is drawn more often.
+     *
+     * - Unit: tumors
+     * - Default: none (required)
+     * - Source: our choice
+     */
+    readonly missed: number
+  }[] | null | undefined
+  /**
+   * Fraction of the aimed tumors whose range of diameters is drawn uniformly, so that no range vanishes. Higher values aim less; 1 draws all ranges of an organ equally often.
+   *
+   * - Unit: 0 to 1
+   * - Default: 0.2
+   * - Source: our choice
+   */
+  readonly curriculumUniformShare?: number | undefined
   /**
    * Wanted tumor positions, or the name of a file with one JSON object per line; null draws positions. A case with listed positions gets tumors there and nowhere else.
    *

@@ -3,7 +3,7 @@ import type { LabelMap, Vec3, Volume } from '../volume/volume.js'
 import { grain, type PhantomRandom, phantomRandom, smoothField } from './random.js'
 
 /** Difficulty of separating tumors from healthy tissue. */
-export const DIFFICULTIES = ['standard', 'hard'] as const
+export const DIFFICULTIES = ['standard', 'hard', 'early'] as const
 export type Difficulty = (typeof DIFFICULTIES)[number]
 
 export interface PhantomOptions {
@@ -37,6 +37,8 @@ interface Hardness {
    */
   readonly steatosisHu: number | null
   readonly tumorRadius: readonly [number, number]
+  /** Most tumors of an organ. */
+  readonly mostTumors: 2 | 3
   /** Contrast of a tumor to its organ, relative to a standard phantom. */
   readonly contrast: number
   /** Place cysts, dark vessels and fatty spots in every organ. */
@@ -50,8 +52,28 @@ interface Hardness {
  * (scripts/experiments/threshold-oracle.ts).
  */
 const HARDNESS: Readonly<Record<Difficulty, Hardness>> = {
-  standard: { steatosisHu: null, tumorRadius: [0.06, 0.12], contrast: 1, confoundersEverywhere: false },
-  hard: { steatosisHu: 110, tumorRadius: [0.045, 0.085], contrast: 2, confoundersEverywhere: true },
+  standard: {
+    steatosisHu: null,
+    tumorRadius: [0.06, 0.12],
+    mostTumors: 2,
+    contrast: 1,
+    confoundersEverywhere: false,
+  },
+  hard: {
+    steatosisHu: 110,
+    tumorRadius: [0.045, 0.085],
+    mostTumors: 2,
+    contrast: 2,
+    confoundersEverywhere: true,
+  },
+  // with 56 voxels a side, most tumors have diameters of 5 to 10 mm
+  early: {
+    steatosisHu: 110,
+    tumorRadius: [0.032, 0.072],
+    mostTumors: 3,
+    contrast: 2,
+    confoundersEverywhere: true,
+  },
 }
 
 /** A point in the unit cube: x to the right, y to the front, z upwards. */
@@ -287,14 +309,15 @@ function addLobules(scene: Scene, organ: Organ): void {
   }
 }
 
-/** Add one or two tumors in each wanted organ, or in at least one drawn organ. */
+/** Add one, two or three tumors in each wanted organ, or in at least one drawn organ. */
 function addTumors(scene: Scene, organs: readonly Organ[], contrastsHu: readonly number[]): void {
-  const { random, tumorOrgans } = scene
+  const { random, tumorOrgans, hardness } = scene
   const chosen = organs.map(({ name }) => (tumorOrgans ? tumorOrgans.includes(name) : random.chance(0.75)))
   if (!tumorOrgans && !chosen.includes(true)) chosen[Math.floor(random.uniform() * organs.length)] = true
   organs.forEach((organ, at) => {
     if (!chosen[at]) return
-    const count = random.chance(0.4) ? 2 : 1
+    const count =
+      hardness.mostTumors === 3 ? 1 + Math.floor(3 * random.uniform()) : random.chance(0.4) ? 2 : 1
     for (let tumor = 0; tumor < count; tumor++) addTumor(scene, organ, contrastsHu[at]!)
   })
 }

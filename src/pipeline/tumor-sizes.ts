@@ -1,14 +1,23 @@
 import type { RunConfig } from '../config/schema.js'
-import { radiiOfVolumes, radiusVoxelsOf, type SizeSettings } from '../simulation/size.js'
+import { type AimedSettings, aimAt } from '../simulation/curriculum.js'
+import { radiiOfVolumes, radiusVoxelsOf } from '../simulation/size.js'
 import type { Vec3 } from '../volume/volume.js'
 
 /** Return tumor sizes in voxels of the prepared grid; its spacing converts those given in millimetres. */
 export function sizeSettings(
-  { sizeOdds, radiusVoxels, radiusMm, volumesMl }: RunConfig['simulation'],
+  {
+    sizeOdds,
+    radiusVoxels,
+    radiusMm,
+    volumesMl,
+    curriculum,
+    curriculumUniformShare,
+  }: RunConfig['simulation'],
   spacingMm: Vec3,
-): SizeSettings {
+): AimedSettings {
   const inVoxels = (mm: number) => radiusVoxelsOf(mm, spacingMm)
   return {
+    curriculum: curriculum && aimAt(curriculum, curriculumUniformShare, spacingMm),
     sizeOdds,
     radiusVoxels:
       radiusMm === null

@@ -92,11 +92,28 @@ export function checkPlan(plan: SamplingPlan): void {
     )
   if (!Object.values(tumors.sizeOdds).some((odds) => odds > 0))
     fail('simulation.sizeOdds: all odds are 0', 'give at least one size class odds above 0')
+  checkCurriculum(plan, fail)
   if (!plan.organs.some((organ) => organ.weight > 0))
     fail(
       'simulation.organWeights: no organ of the target has a weight',
       'give the organ of the target a weight above 0',
     )
+}
+
+function checkCurriculum(
+  { organs, tumors: { curriculum } }: SamplingPlan,
+  fail: (message: string, hint: string) => void,
+): void {
+  if (
+    curriculum === null ||
+    organs.some(({ name, weight }) => weight > 0 && curriculum.some(({ organ }) => organ === name))
+  )
+    return
+  const names = organs.filter(({ weight }) => weight > 0).map(({ name }) => name)
+  fail(
+    `simulation.curriculum: no range to aim at (expected one of ${names.join(', ')} above 5 mm and 3 voxels)`,
+    'write the list with `freetumor evaluate`, or set simulation.curriculum to null',
+  )
 }
 
 function checkHardNegatives(

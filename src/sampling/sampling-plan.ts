@@ -1,4 +1,4 @@
-import type { SizeSettings } from '../simulation/size.js'
+import type { AimedSettings } from '../simulation/curriculum.js'
 import type { SizeClass } from '../simulation/tumor.js'
 import type { Organ, OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
@@ -42,7 +42,7 @@ export interface WeightedOrgan extends Organ {
   readonly weight: number
 }
 
-export interface TumorSampling extends SizeSettings {
+export interface TumorSampling extends AimedSettings {
   /**
    * Independent plans per crop: 0 none, online synthesis its attempts, 2 for the steps of generator and
    * discriminator.

@@ -1,5 +1,5 @@
+import type { AimedSettings } from '../simulation/curriculum.js'
 import { openStream } from '../simulation/random.js'
-import { drawKind, type Radius, type SizeClass, type SizeSettings } from '../simulation/size.js'
 import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
 import { IGNORED_LABEL } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
@@ -7,7 +7,7 @@ import { openLabel } from './cached-array.js'
 import type { OpenGroup } from './case-group.js'
 import { centresWithin } from './positions.js'
 import type { TumorSampling, WeightedOrgan } from './sampling-plan.js'
-import { drawOrder, type WantedCentre } from './tumors.js'
+import { drawOrgansAndSize, type TumorKind, type WantedCentre } from './tumors.js'
 
 /** The subvolume of a prepared case that offline synthesis uses (docs/method.md#6-painting). */
 export interface Subvolume {
@@ -59,16 +59,9 @@ export interface AttemptKey {
 export function drawTumorKind(
   { seed, caseId, variant, tumor }: AttemptKey,
   organs: readonly WeightedOrgan[],
-  sizes: SizeSettings,
+  sizes: AimedSettings,
 ): TumorKind {
-  const stream = openStream([seed, 'synthesize', caseId, variant, tumor, 'kind'])
-  return { ...drawKind(sizes, stream), organs: drawOrder(organs, stream) }
-}
-
-export interface TumorKind {
-  readonly size: SizeClass
-  readonly radiusVoxels: Radius
-  readonly organs: readonly WeightedOrgan[]
+  return drawOrgansAndSize(sizes, organs, openStream([seed, 'synthesize', caseId, variant, tumor, 'kind']))
 }
 
 /** Return the key of the random numbers of an attempt; the ledger records it. */
@@ -84,7 +77,7 @@ export function planAttempt(
   subvolume: Subvolume,
   streamKey: readonly (string | number)[],
   organ: WeightedOrgan,
-  kind: Pick<TumorKind, 'size' | 'radiusVoxels'>,
+  kind: Omit<TumorKind, 'organs'>,
   settings: Pick<TumorSampling, 'textureSizeVoxels' | 'textureCount'>,
   earlier: readonly TumorPlan[],
   positions: readonly WantedCentre[] | null = null,
@@ -99,6 +92,7 @@ export function planAttempt(
     {
       size: kind.size,
       radiusVoxels: kind.radiusVoxels,
+      ...(kind.voxels ? { voxels: kind.voxels } : {}),
       ...(wanted ? { centre: wanted[stream.integer(0, wanted.length - 1)]!.voxel } : {}),
       textureSizeVoxels: texturesFor(shape, settings.textureSizeVoxels),
       textureCount: settings.textureCount,

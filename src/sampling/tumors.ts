@@ -1,6 +1,7 @@
+import { type AimedSettings, drawAimed, missRate } from '../simulation/curriculum.js'
 import type { RandomStream } from '../simulation/random.js'
 import { organSlices, type SliceRange, type TumorSite } from '../simulation/site.js'
-import { drawKind } from '../simulation/size.js'
+import { drawKind, type Radius, type SizeClass } from '../simulation/size.js'
 import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
 import type { OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
@@ -62,6 +63,36 @@ export function asPlanned(organ: OrganName, plan: TumorPlan, draw: number): Plan
   return { organ, size, ...shape, edgeSigma, textureIndex, textureStart, handcraftedDifference, draw }
 }
 
+/** Size of a tumor, and the organs in the order of use. */
+export interface TumorKind {
+  readonly size: SizeClass
+  readonly radiusVoxels: Radius
+  /** Wanted number of voxels in the organ; only of sizes that are aimed at. */
+  readonly voxels?: readonly [least: number, most: number]
+  readonly organs: readonly WeightedOrgan[]
+}
+
+/**
+ * Draw organs and size of a tumor. With a curriculum, the weight of an organ is multiplied by its miss rate, 1/2 without measured
+ * tumors, and the size is one that is missed in the first organ.
+ */
+export function drawOrgansAndSize(
+  sizes: AimedSettings,
+  organs: readonly WeightedOrgan[],
+  stream: RandomStream,
+): TumorKind {
+  const { curriculum } = sizes
+  if (curriculum === null) return { ...drawKind(sizes, stream), organs: drawOrder(organs, stream) }
+  const aimedOf = ({ name }: WeightedOrgan) => curriculum.find(({ organ }) => organ === name)
+  const aimed = organs.map((organ) => ({
+    ...organ,
+    weight: organ.weight * (aimedOf(organ)?.missRate ?? missRate(0, 0)),
+  }))
+  const order = drawOrder(aimed, stream)
+  const missed = aimedOf(order[0]!)
+  return { ...(missed ? drawAimed(missed, stream) : drawKind(sizes, stream)), organs: order }
+}
+
 /** Draw organs by weight without replacement: the first is the choice, the others are its substitutes. */
 export function drawOrder(organs: readonly WeightedOrgan[], stream: RandomStream): readonly WeightedOrgan[] {
   const left = [...organs]
@@ -106,9 +137,8 @@ function planTumor(
   stream: RandomStream,
 ): readonly [WeightedOrgan, TumorOutcome] {
   const { textureSizeVoxels, textureCount } = plan.tumors
-  const kind = drawKind(plan.tumors, stream)
   let failed: TumorOutcome = { outcome: 'organTooSmall' }
-  const order = drawOrder(present, stream)
+  const { organs: order, ...kind } = drawOrgansAndSize(plan.tumors, present, stream)
   for (const organ of order) {
     const wanted = centres && centresIn(organ, plan, label, centres)
     const centre = wanted && { centre: wanted[stream.integer(0, wanted.length - 1)]! }

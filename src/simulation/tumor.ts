@@ -24,6 +24,11 @@ export interface TumorOptions {
    * same forms.
    */
   readonly radiusVoxels?: RadiusSource
+  /**
+   * Wanted number of voxels in the organ: the first drawn shape that has it is taken, else the nearest by ratio. Default: any
+   * shape that meets the organ.
+   */
+  readonly voxels?: readonly [least: number, most: number]
   /** A given centre, in voxels of the site. Default: a centre is searched for. */
   readonly centre?: Vec3
   /** First and last slice of the organ, if known (`organSlices`); saves a search. */
@@ -94,6 +99,16 @@ export function simulateTumor(site: TumorSite, options: TumorOptions, random: Ra
   const edgeSigma = random.uniformIn(...EDGE_SIGMA)
   const handcraftedDifference = random.uniformIn(...HANDCRAFTED_DIFFERENCE)
   const { size } = options
+  const asPlan = (
+    drawn: Pick<TumorPlan, 'radii' | 'centre' | 'warpSigma'> & { readonly mask: PlacedMask },
+  ): TumorPlan => {
+    const { mask, ...place } = drawn
+    const texture = drawTexture(site.shape, options, random)
+    const { box, origin: boxOrigin } = mask
+    const shared = { organLabel: site.organLabel, size, edgeSigma, handcraftedDifference }
+    return { ...shared, ...place, box, boxOrigin, ...texture }
+  }
+  let nearest: { readonly drawn: Parameters<typeof asPlan>[0]; readonly misfit: number } | null = null
   for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
     const centre = options.centre ?? findCentre(site, slices, random)
     if (centre === null) return { outcome: 'organTooSmall' }
@@ -104,12 +119,18 @@ export function simulateTumor(site: TumorSite, options: TumorOptions, random: Ra
     const mask = drawMask(site.shape, centre, radii, [s0, s1, s2], random)
     if (mask === null || !meetsOrgan(mask, site)) continue
     if (options.earlier?.some((tumor) => meetInOrgan(mask, placed(tumor), site))) continue
-    const texture = drawTexture(site.shape, options, random)
-    const { box, origin: boxOrigin } = mask
-    const place = { organLabel: site.organLabel, size, radii, centre, warpSigma, box, boxOrigin }
-    return { outcome: 'placed', plan: { ...place, edgeSigma, ...texture, handcraftedDifference }, attempts }
+    const drawn = { radii, centre, warpSigma, mask }
+    const misfit = options.voxels ? misfitOf(voxelsInOrgan(mask, site), options.voxels) : 0
+    if (misfit === 0) return { outcome: 'placed', plan: asPlan(drawn), attempts }
+    if (nearest === null || misfit < nearest.misfit) nearest = { drawn, misfit }
   }
-  return { outcome: 'noRoom' }
+  if (nearest === null) return { outcome: 'noRoom' }
+  return { outcome: 'placed', plan: asPlan(nearest.drawn), attempts: MAX_ATTEMPTS }
+}
+
+/** Return the distance of a number of voxels to a range by ratio; 0 inside. */
+function misfitOf(voxels: number, [least, most]: readonly [number, number]): number {
+  return Math.max(0, Math.log(least / voxels), Math.log(voxels / most))
 }
 
 function placed({ box, boxOrigin }: TumorPlan): PlacedMask {
@@ -168,6 +189,18 @@ function meetsOrgan(mask: PlacedMask, { label, shape, organLabel }: TumorSite): 
       for (let z = 0; z < sz; z++) if (data[from + z] === 1 && label[to + z] === organLabel) return true
     }
   return false
+}
+
+function voxelsInOrgan({ box, origin }: PlacedMask, { label, shape, organLabel }: TumorSite): number {
+  const [sx, sy, sz] = box.shape
+  let voxels = 0
+  for (let x = 0; x < sx; x++)
+    for (let y = 0; y < sy; y++) {
+      const from = (x * sy + y) * sz
+      const to = ((origin[0] + x) * shape[1] + origin[1] + y) * shape[2] + origin[2]
+      for (let z = 0; z < sz; z++) if (box.data[from + z] === 1 && label[to + z] === organLabel) voxels++
+    }
+  return voxels
 }
 
 /** Return true if an organ voxel lies in both masks. */

@@ -30,6 +30,10 @@ describe('what has changed in a configuration', () => {
     ['training.learningRate', { training: { steps: 10, learningRate: 0.5 } }],
     ['networks.segmentor.featureSize', { networks: { segmentor: { kind: 'small', featureSize: 8 } } }],
     ['sampling.patchVoxels', { sampling: { itemsPerStep: 2, patchVoxels: [48, 48, 48] } }],
+    [
+      'simulation.curriculum',
+      { simulation: { curriculum: [{ organ: 'liver', diameterMm: [5, 10], found: 1, missed: 2 }] } },
+    ],
     ['runtime.precision', { runtime: { precision: 'bf16' } }],
   ])('decides the training for %s, and its hash differs', (key, change) => {
     expect(keysOf(change)).toEqual({ deciding: [key], rounding: [], free: [] })

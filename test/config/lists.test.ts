@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readHardNegatives, readNumbers, readPositions } from '../../src/config/lists.js'
+import { readHardNegatives, readMeasuredSizes, readNumbers, readPositions } from '../../src/config/lists.js'
 import { loadConfig } from '../../src/config/load.js'
 import { ConfigError } from '../../src/errors.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -82,5 +82,41 @@ describe('a list of false positives', () => {
     await expect(readHardNegatives(written('n.jsonl', line))).rejects.toThrow(
       /n\.jsonl: line 1: no false positive/,
     )
+  })
+})
+
+describe('a list of missed sizes', () => {
+  it('is read from the lines of an evaluation', async () => {
+    const lines = [
+      { organ: 'liver', diameterMm: [5, 10], found: 3, missed: 4 },
+      { organ: 'kidney', diameterMm: [50, null], found: 0, missed: 0 },
+    ]
+    const text = lines.map((one) => `${JSON.stringify(one)}\n`).join('')
+    expect(await readMeasuredSizes(written('m.jsonl', text))).toEqual(lines)
+  })
+
+  it.each([
+    '{"organ": "liver", "diameterMm": [5, 10], "found": 1}',
+    '{"organ": "liver", "diameterMm": [5], "found": 1, "missed": 1}',
+    '{"organ": "liver", "diameterMm": [5, 10], "found": 1, "missed": 0.5}',
+  ])('refuses the line %s by its number', async (line) => {
+    await expect(readMeasuredSizes(written('m.jsonl', line))).rejects.toThrow(
+      /m\.jsonl: line 1: no range of sizes/,
+    )
+  })
+
+  it('is named in a configuration, which then has its entries; a range that ends before its start is refused', async () => {
+    const folder = temporaryFolder()
+    const file = (name: string, text: string) => writeFileSync(join(folder, name), text)
+    const line = (to: number) => `{"organ":"liver","diameterMm":[5,${to}],"found":3,"missed":4}\n`
+    file('m.jsonl', line(10))
+    file(
+      'run.yaml',
+      'job: baseline\ndata: { root: ., datasets: [{ name: BTCV }] }\nsimulation: { curriculum: m.jsonl }\n',
+    )
+    const { simulation } = await loadConfig(join(folder, 'run.yaml'))
+    expect(simulation.curriculum).toEqual([{ organ: 'liver', diameterMm: [5, 10], found: 3, missed: 4 }])
+    file('m.jsonl', line(4))
+    await expect(loadConfig(join(folder, 'run.yaml'))).rejects.toThrow(/simulation\.curriculum.*end above/)
   })
 })

@@ -31,7 +31,7 @@ describe('a phantom', () => {
     },
   )
 
-  it.each(['standard', 'hard'] as const)(
+  it.each(['standard', 'hard', 'early'] as const)(
     'of %s difficulty has tumors only in the wanted organs',
     (difficulty) => {
       for (let index = 0; index < 3; index++) {

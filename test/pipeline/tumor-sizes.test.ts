@@ -19,3 +19,10 @@ it('lists one radius for each volume, and none without volumes', () => {
   for (const [axis, radius] of [10, 10, 5].entries())
     expect(ofBall![0]).toHaveProperty(`${axis}`, expect.closeTo(radius, 9))
 })
+
+it('aims at the missed sizes on the prepared grid, and at nothing without them', () => {
+  expect(sizeSettings(simulationOf({}), [1, 1, 1]).curriculum).toBeNull()
+  const curriculum = [{ organ: 'liver', diameterMm: [5, 10], found: 0, missed: 3 }]
+  const { curriculum: aimed } = sizeSettings(simulationOf({ curriculum }), [1, 1, 2])
+  expect(aimed).toMatchObject([{ organ: 'liver', bins: [{ fromMm: 6, toMm: 10, probability: 1 }] }])
+})

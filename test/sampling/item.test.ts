@@ -7,6 +7,7 @@ import { closePreparedCase, type OpenCase, openPreparedCase } from '../../src/sa
 import { startAround } from '../../src/sampling/centre.js'
 import { caseOfItem, checkPlan, planItem } from '../../src/sampling/item.js'
 import type { PlannedCrop, SamplingPlan } from '../../src/sampling/sampling-plan.js'
+import { aimAt } from '../../src/simulation/curriculum.js'
 import { IGNORED_LABEL } from '../../src/volume/labels.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { type CaseVoxels, makeVoxels, voxelAt, writePreparedCase } from './prepared-case-files.js'
@@ -439,4 +440,15 @@ describe('crops around false positives', () => {
       /expected sampling\.negativeOdds above 0/,
     )
   })
+})
+
+test('a curriculum without a range to aim at is refused, with the organs of the target', () => {
+  const tumors = { ...makePlan({}).tumors, draws: 1 }
+  const measured = { organ: 'kidney', diameterMm: [5, 10], found: 1, missed: 1 } as const
+  const plan = (aimed: boolean) =>
+    planOf('coded', { tumors: { ...tumors, curriculum: aimed ? aimAt([measured], 0.2, [1, 1, 1]) : [] } })
+  expect(() => checkPlan(plan(true))).not.toThrow()
+  expect(() => checkPlan(plan(false))).toThrow(
+    /simulation\.curriculum: no range to aim at \(expected one of liver, pancreas, kidney above 5 mm/,
+  )
 })

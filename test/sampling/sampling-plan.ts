@@ -24,6 +24,7 @@ export function makePlan(changes: Partial<SamplingPlan>): SamplingPlan {
       sizeOdds: { tiny: 1, small: 0, medium: 0, large: 0 },
       radiusVoxels: { tiny: 4, small: 8, medium: 16, large: 32 },
       listedRadii: null,
+      curriculum: null,
       positions: null,
       textureSizeVoxels: [64, 64, 64],
       textureCount: 10,

@@ -7,6 +7,7 @@ import type {
   WeightedOrgan,
 } from '../../src/sampling/sampling-plan.js'
 import { planTumors } from '../../src/sampling/tumors.js'
+import { aimAt } from '../../src/simulation/curriculum.js'
 import { openStream } from '../../src/simulation/random.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { makeVoxels } from './prepared-case-files.js'
@@ -226,6 +227,48 @@ test('sizes follow a list of radii if there is one', () => {
   const plan = planOf({ listedRadii: [[4, 4, 4]], sizeOdds: { tiny: 0, small: 0, medium: 0, large: 1 } })
   const sizes = planMany(plan, halves, 10).flatMap(({ tumors }) => tumors.map(({ size }) => size))
   expect(new Set(sizes)).toEqual(new Set(['tiny']))
+})
+
+describe('a curriculum', () => {
+  const bins = (...missed: readonly number[]) =>
+    missed.map((count, at) => ({
+      organ: 'liver' as const,
+      diameterMm: [8 * (at + 1), 8 * (at + 2)] as const,
+      found: 20 - count,
+      missed: count,
+    }))
+  const curriculum = aimAt(bins(19, 1), 0, [1, 1, 1])
+
+  test('draws the sizes that are missed in an organ, in the wanted number of voxels', () => {
+    const plan = planOf({ curriculum }, weighted({ liver: 1 }))
+    const tumors = planMany(
+      plan,
+      labelOf(() => LIVER),
+      60,
+    ).flatMap((crop) => crop.tumors)
+    const diameters = tumors.map(({ box }) =>
+      Math.cbrt((6 * box.filter((one) => one === 1).length) / Math.PI),
+    )
+    expect(tumors).toHaveLength(60)
+    expect(diameters.filter((mm) => mm < 17).length).toBeGreaterThan(48)
+    expect(diameters.filter((mm) => mm < 7).length).toBeLessThan(6)
+  })
+
+  test('draws organs by weight times their rate of missed tumors, and leaves others their sizes', () => {
+    const organs = weighted({ liver: 1, pancreas: 1 })
+    const all = planMany(planOf({ curriculum: aimAt(bins(20, 20), 0, [1, 1, 1]) }, organs), halves, 300)
+    const named = (organ: string) => all.flatMap(({ tumors }) => tumors).filter((one) => one.organ === organ)
+    // 40.5 / 41 against 1/2
+    expect(named('liver').length / 300).toBeGreaterThan(0.58)
+    expect(named('liver').length / 300).toBeLessThan(0.75)
+    expect(new Set(named('pancreas').map(({ size }) => size))).toEqual(new Set(['tiny']))
+  })
+
+  test('is a pure function of the stream, and absent changes nothing', () => {
+    const plan = planOf({ curriculum })
+    expect(planMany(plan, halves, 5)).toEqual(planMany(plan, halves, 5))
+    expect(planMany(plan, halves, 5)).not.toEqual(planMany(planOf({}), halves, 5))
+  })
 })
 
 describe('alternatives of a crop', () => {

@@ -56,6 +56,19 @@ describe('simulateTumor', () => {
     expect({ ...textured, textureIndex: 0, textureStart: [0, 0, 0] }).toEqual(plain)
   })
 
+  it('has the wanted number of voxels if one of eight shapes has, else that of the nearest shape', () => {
+    const voxels = [200, 300] as const
+    const sizes = (options: Partial<TumorOptions>) =>
+      plansOf({ size: 'tiny', ...options }, 60).map((plan) => measureMask(tumorMask(plan, full))!.volume)
+    const inside = (all: readonly number[]) => all.filter((n) => n >= voxels[0] && n <= voxels[1]).length
+    expect(inside(sizes({}))).toBeLessThan(40)
+    expect(inside(sizes({ voxels }))).toBeGreaterThan(55)
+    // no shape has 10,000 voxels: the largest of eight is taken
+    const largest = sizes({ voxels: [10_000, 11_000] })
+    expect(Math.min(...largest)).toBeGreaterThan(Math.min(...sizes({})))
+    expect(largest).toEqual(sizes({ voxels: [10_000, 11_000] }))
+  })
+
   it('places the box on the centre, and keeps the part inside the site', () => {
     for (const centre of [
       [32, 32, 32],

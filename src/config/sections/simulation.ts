@@ -1,7 +1,16 @@
 import { z } from 'zod'
 import { key, ORGAN_NAMES } from '../key.js'
 import { differs, OURS, ours, PAPER, published } from '../sources.js'
-import { count, type DeepReadonly, nonEmptyText, positive, SIZES, vec3 } from '../types.js'
+import {
+  count,
+  type DeepReadonly,
+  natural,
+  nonEmptyText,
+  positive,
+  probability,
+  SIZES,
+  vec3,
+} from '../types.js'
 
 type Size = (typeof SIZES)[number]
 type BySize<T> = { [S in Size]: T }
@@ -35,6 +44,41 @@ const positions = z.strictObject({
   ),
 })
 
+const curriculum = z.strictObject({
+  organ: key(
+    z.enum(ORGAN_NAMES),
+    'Organ of the measured tumors.',
+    'Organs are drawn in proportion to their weight times their rate of missed tumors.',
+    { source: OURS },
+  ),
+  diameterMm: key(
+    z
+      .tuple([z.number().min(0), positive.max(1000).nullable()])
+      .refine(([from, to]) => to === null || to > from, { message: 'must have an end above its start' }),
+    'Start and end of a range of diameters of balls of equal volume; null as end is twice the start.',
+    'Diameters are uniform in the range. Those below 5 mm or 3 voxels are never aimed at.',
+    { unit: 'mm', source: OURS },
+  ),
+  found: key(
+    natural,
+    'Number of real tumors in the range that the segmentor found.',
+    'A range with more found tumors is drawn less often.',
+    {
+      unit: 'tumors',
+      source: OURS,
+    },
+  ),
+  missed: key(
+    natural,
+    'Number of real tumors in the range that the segmentor missed.',
+    'A range with more missed tumors is drawn more often.',
+    {
+      unit: 'tumors',
+      source: OURS,
+    },
+  ),
+})
+
 export const simulationSection = z.strictObject({
   tumorsPerCrop: key(
     count,
@@ -61,7 +105,7 @@ export const simulationSection = z.strictObject({
       ),
     ),
     'Relative frequency of each tumor size.',
-    'It is ignored if `volumesMl` is set.',
+    'It is ignored if `volumesMl` is set, and for organs of `curriculum`.',
     { source: published('size') },
   ),
   radiusVoxels: key(
@@ -96,6 +140,18 @@ export const simulationSection = z.strictObject({
     'Synthetic tumors then follow the sizes of the list, such as those of your real tumors.',
     { unit: 'ml', default: null, path: 'list', source: OURS },
   ),
+  curriculum: key(
+    z.array(curriculum).min(1).nullable(),
+    'Found and missed tumors by organ and size, or the name of the file `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing.',
+    'Tumors have the organs and sizes that the segmentor misses; organs in no entry follow the other keys.',
+    { default: null, path: 'list', source: OURS },
+  ),
+  curriculumUniformShare: key(
+    probability,
+    'Fraction of the aimed tumors whose range of diameters is drawn uniformly, so that no range vanishes.',
+    'Higher values aim less; 1 draws all ranges of an organ equally often.',
+    { unit: '0 to 1', default: 0.2, source: OURS },
+  ),
   positions: key(
     z.array(positions).min(1).nullable(),
     'Wanted tumor positions, or the name of a file with one JSON object per line; null draws positions.',
@@ -129,3 +185,6 @@ export const simulationSection = z.strictObject({
 
 /** Number, organ, size, place and texture of planned tumors. */
 export type SimulationSection = DeepReadonly<z.infer<typeof simulationSection>>
+
+/** Real tumors of an organ in a range of diameters, found and missed by a segmentor. */
+export type MeasuredSize = NonNullable<SimulationSection['curriculum']>[number]

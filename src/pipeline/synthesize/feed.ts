@@ -12,9 +12,8 @@ import {
   planAttempt,
   readSubvolume,
   type Subvolume,
-  type TumorKind,
 } from '../../sampling/subvolume.js'
-import { asPlanned, type WantedCentre } from '../../sampling/tumors.js'
+import { asPlanned, type TumorKind, type WantedCentre } from '../../sampling/tumors.js'
 import { openStream } from '../../simulation/random.js'
 import type { TumorPlan } from '../../simulation/tumor.js'
 import { applyAffine } from '../../volume/geometry.js'

@@ -82,6 +82,7 @@ test('an evaluation writes tables, a summary, pictures of the worst cases and a 
     'files.json',
     'lesions.csv',
     'measures.jsonl',
+    'missed-sizes.jsonl',
     'pictures',
     'report.html',
     'summary.json',
