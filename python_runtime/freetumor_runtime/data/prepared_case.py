@@ -46,7 +46,7 @@ def _looked_up(table: np.ndarray, plane: np.ndarray) -> np.ndarray:
     return np.frombuffer(plane.tobytes("F").translate(table.tobytes()), np.uint8).reshape(plane.shape, order="F")
 
 
-def _ids_of(label_XYZ: np.ndarray) -> list[int | float]:
+def _ids_of(label_XYZ: np.ndarray) -> Sequence[int | float]:
     """Return the values that occur, in order."""
     # Slice by slice: the whole map in another order, or as wider integers, is many times its size.
     planes = (label_XYZ[..., z].ravel(order="K") for z in range(label_XYZ.shape[2]))
