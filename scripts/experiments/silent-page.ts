@@ -59,7 +59,7 @@ function verdictSection(
     .every(({ figures }) => figures.lesionFree.mean === 0)
   const floor =
     primary !== null && silent
-      ? '<p class="warning">No scan is lesion-free with any arm at this loss: these segmentors are too weak for the question, so equal rates say nothing about hard negatives.</p>'
+      ? '<p class="warning">No scan is lesion-free with any arm at this loss: these segmentors are too weak for the question, so equal rates are no evidence about hard negatives.</p>'
       : ''
   return `<section><h2>${heading}</h2><p>${answer}</p>${floor}<p>${done} of ${wanted} cells, ${whole.length} of ${seeds.length} seeds complete;
 ${Math.round(cpuSeconds)} processor seconds. Plan of commit ${commit}. Operating points: fitted on ${plan.validation.sick} validation cases with tumors and ${plan.validation.healthy} without,

@@ -72,7 +72,7 @@ it('the page has the primary loss first, the arm with the fewest lesion-free sca
   expect(JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')).cellsDone).toBe(1)
 })
 
-it('the page says that rates of 0 with all arms answer nothing', async () => {
+it('the page states that rates of 0 with all arms answer nothing', async () => {
   const page = async (gain: number) => {
     const cells = seeds.map((seed) => cell(seed, gain, 0))
     const frozen = { plan, commit: 'c0ffee', seeds }
