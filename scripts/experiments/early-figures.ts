@@ -23,7 +23,7 @@ export interface EarlyFigures {
 
 /** Figures of all operating points. */
 export interface EarlyCurves {
-  /** Of sick against healthy patients, by their highest score. */
+  /** Area under the ROC curve of sick against healthy patients, by their highest score. */
   readonly auc: number
   /** Lesion sensitivity at false positives per case, all cases together. */
   readonly froc: readonly { readonly rate: number; readonly sensitivity: number }[]

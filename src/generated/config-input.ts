@@ -633,7 +633,7 @@ export interface SimulationInput {
      */
     readonly organ: 'liver' | 'pancreas' | 'kidney' | 'lung'
     /**
-     * Start and end of a range of diameters of balls of equal volume; null as end is twice the start. Diameters are uniform in the range. Those below 5 mm or 3 voxels are never aimed at.
+     * Start and end of a range of diameters of balls of equal volume; null as end is twice the start. Diameters are uniform in the range, but never below 5 mm or 3 voxels.
      *
      * - Unit: mm
      * - Default: none (required)

@@ -5,7 +5,8 @@ import { typedSystemError } from '../system-errors.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import { writeNifti } from '../volume/nifti-write.js'
 import { temporaryName } from '../whole-file.js'
-import { type Difficulty, makePhantom } from './make.js'
+import type { Difficulty } from './difficulty.js'
+import { makePhantom } from './make.js'
 
 export interface PhantomDatasetOptions {
   /** Folder of the data set; it must not contain one yet. */

@@ -1,10 +1,7 @@
 import { LABEL_SCHEMES, type Organ, type OrganName, type Region } from '../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../volume/volume.js'
+import { type Difficulty, HARDNESS, type Hardness } from './difficulty.js'
 import { grain, type PhantomRandom, phantomRandom, smoothField } from './random.js'
-
-/** Difficulty of separating tumors from healthy tissue. */
-export const DIFFICULTIES = ['standard', 'hard', 'early'] as const
-export type Difficulty = (typeof DIFFICULTIES)[number]
 
 export interface PhantomOptions {
   readonly region: Region
@@ -28,53 +25,6 @@ export interface Phantom {
 }
 
 const SPACING_MM = 1.5
-
-/** Settings of a difficulty. Lengths are fractions of the side. */
-interface Hardness {
-  /**
-   * Standard deviation of the slow HU changes in every organ; null: slight changes in the first organ of the
-   * region only.
-   */
-  readonly steatosisHu: number | null
-  readonly tumorRadius: readonly [number, number]
-  /** Most tumors of an organ. */
-  readonly mostTumors: 2 | 3
-  /** Contrast of a tumor to its organ, relative to a standard phantom. */
-  readonly contrast: number
-  /** Place cysts, dark vessels and fatty spots in every organ. */
-  readonly confoundersEverywhere: boolean
-}
-
-/**
- * The best threshold on smoothed values relative to the organ's median, inside the true organ, finds tumors
- * of standard phantoms (all organs) with Dice 0.78 and those of hard phantoms (liver) with 0.26: hard organs
- * vary more within themselves than a tumor differs from its surroundings
- * (scripts/experiments/threshold-oracle.ts).
- */
-const HARDNESS: Readonly<Record<Difficulty, Hardness>> = {
-  standard: {
-    steatosisHu: null,
-    tumorRadius: [0.06, 0.12],
-    mostTumors: 2,
-    contrast: 1,
-    confoundersEverywhere: false,
-  },
-  hard: {
-    steatosisHu: 110,
-    tumorRadius: [0.045, 0.085],
-    mostTumors: 2,
-    contrast: 2,
-    confoundersEverywhere: true,
-  },
-  // with 56 voxels a side, most tumors have diameters of 5 to 10 mm
-  early: {
-    steatosisHu: 110,
-    tumorRadius: [0.032, 0.072],
-    mostTumors: 3,
-    contrast: 2,
-    confoundersEverywhere: true,
-  },
-}
 
 /** A point in the unit cube: x to the right, y to the front, z upwards. */
 type Point = readonly [number, number, number]

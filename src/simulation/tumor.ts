@@ -26,7 +26,7 @@ export interface TumorOptions {
   readonly radiusVoxels?: RadiusSource
   /**
    * Wanted number of voxels in the organ: the first drawn shape that has it is taken, else the nearest by ratio. Default: any
-   * shape that meets the organ.
+   * shape that overlaps the organ.
    */
   readonly voxels?: readonly [least: number, most: number]
   /** A given centre, in voxels of the site. Default: a centre is searched for. */

@@ -56,7 +56,7 @@ const curriculum = z.strictObject({
       .tuple([z.number().min(0), positive.max(1000).nullable()])
       .refine(([from, to]) => to === null || to > from, { message: 'must have an end above its start' }),
     'Start and end of a range of diameters of balls of equal volume; null as end is twice the start.',
-    'Diameters are uniform in the range. Those below 5 mm or 3 voxels are never aimed at.',
+    'Diameters are uniform in the range, but never below 5 mm or 3 voxels.',
     { unit: 'mm', source: OURS },
   ),
   found: key(

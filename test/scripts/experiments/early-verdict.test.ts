@@ -105,7 +105,7 @@ describe('the verdict on early tumors', () => {
   })
 })
 
-it('the page has the arm with the lowest sensitivity first, and says that an incomplete run is not complete', async () => {
+it('the page has the arm with the lowest sensitivity first, and states that a run is not complete', async () => {
   const cells = [cell(1000, 3)]
   const out = temporaryFolder()
   const frozen = { plan: EARLY_PLAN, commit: 'c0ffee', seeds: [1000, 1002] }
