@@ -85,6 +85,23 @@ export const headSchemas = {
   documents: z.array(z.strictObject({ path: z.enum(DOCUMENTS), sha256: HASH })),
 } as const
 
+const sourceText = z.string().min(1).max(300)
+const sourcesSchema = z
+  .array(
+    z.object({
+      kind: z.enum(['hosts', 'labelled', 'weights', 'plug-in']),
+      name: sourceText,
+      licence: sourceText.nullable(),
+      sha256: HASH.nullish(),
+    }),
+  )
+  .max(1000)
+
+/** Return the sources of a foreign manifest; null if they have another form. */
+export function sourcesOf({ sources }: ProvenanceHead): readonly LicensedSource[] | null {
+  return sourcesSchema.safeParse(sources).data ?? null
+}
+
 export const signatureSchema = z
   .strictObject({
     algorithm: z.literal('Ed25519'),

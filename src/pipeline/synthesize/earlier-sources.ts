@@ -1,22 +1,10 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { z } from 'zod'
 import { DataError } from '../../errors.js'
 import type { LicensedSource } from '../../provenance/licence.js'
-import { PROVENANCE } from '../../provenance/manifest.js'
+import { PROVENANCE, sourcesOf } from '../../provenance/manifest.js'
 import { openManifest } from '../../provenance/read-manifest.js'
 import type { StageContext } from '../context.js'
-
-const line = z.string().min(1).max(300)
-const sourceSchema = z.object({
-  kind: z.enum(['hosts', 'labelled', 'weights', 'plug-in']),
-  name: line,
-  licence: line.nullable(),
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullish(),
-})
 
 /** Sources and licence of an earlier synthesis. */
 interface Earlier {
@@ -60,14 +48,18 @@ export async function withEarlierSources(
 async function readEarlier(folder: string, note: StageContext['note']): Promise<Earlier | null> {
   const path = join(folder, PROVENANCE)
   if (!existsSync(path)) return null
-  try {
-    await using manifest = await openManifest(path, [])
-    const { sources, licence } = manifest.head
-    return { sources: z.array(sourceSchema).max(1000).parse(sources), licence: licence.name }
-  } catch (error) {
-    if (!(error instanceof DataError || error instanceof z.ZodError)) throw error
-    const why = error instanceof DataError ? error.message : `${path}: sources in another form`
+  const leaveOut = (why: string): null => {
     note(`${why}; the licences of its sources are not taken over`, 'warning')
     return null
+  }
+  try {
+    await using manifest = await openManifest(path, [])
+    const sources = sourcesOf(manifest.head)
+    return sources === null
+      ? leaveOut(`${path}: sources in another form`)
+      : { sources, licence: manifest.head.licence.name }
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error
+    return leaveOut(error.message)
   }
 }
