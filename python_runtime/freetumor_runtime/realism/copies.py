@@ -20,6 +20,8 @@ FLIPS = [axes for number in range(4) for axes in itertools.combinations(range(3)
 # Candidates of each query that are aligned; shifts of a candidate (voxels of a patch).
 CANDIDATES = 6
 _SHIFT = 4
+# Shifts of the choice of candidates, in voxels of half the resolution.
+_COARSE_SHIFTS = list(itertools.product((-1, 0, 1), repeat=3))
 # Flips and scales whose peak is interpolated between the shifts.
 _REFINED = 4
 # An interpolated peak is at most this much higher: a neighbour outside the allowed shifts may be higher than the peak.
@@ -45,14 +47,18 @@ class Nearest:
 def nearest(query: np.ndarray, library: np.ndarray, allowed: np.ndarray) -> Nearest | None:
     """Return the most similar patch of the library [N, SIDE^3] among the allowed ones.
 
-    Candidates are chosen by the similarity without shift, over all flips. None without a texture or a candidate.
+    Candidates are chosen on patches of half the resolution, over all flips and shifts by one of their voxels. None
+    without a texture or a candidate.
     """
     rows = np.flatnonzero(allowed)
     if len(rows) == 0 or not query.any():
         return None
-    flipped = np.stack([np.flip(query, axes).ravel() for axes in FLIPS])
+    half = _halved(query[None])[0]
+    moved = np.stack(
+        [np.roll(np.flip(half, axes), shift, (0, 1, 2)).ravel() for axes in FLIPS for shift in _COARSE_SHIFTS]
+    )
     coarse = np.concatenate(
-        [(library[part].astype(np.float32) @ flipped.T).max(1) for part in _parts(rows)],
+        [(_halved(library[part].astype(np.float32)).reshape(len(part), -1) @ moved.T).max(1) for part in _parts(rows)],
     )
     order = np.argsort(-coarse, kind="stable")[:CANDIDATES]
     spectra = _spectra(query)
@@ -60,6 +66,12 @@ def nearest(query: np.ndarray, library: np.ndarray, allowed: np.ndarray) -> Near
     found.sort(key=lambda one: -one[1])
     lead = _fisher(found[0][1]) - _fisher(found[1][1]) if len(found) > 1 else 0.0
     return Nearest(found[0][0], found[0][1], float(lead))
+
+
+def _halved(patches: np.ndarray) -> np.ndarray:
+    """Return patches [N, ...] of half the resolution [N, SIDE/2, SIDE/2, SIDE/2]."""
+    half = SIDE // 2
+    return patches.reshape(-1, half, 2, half, 2, half, 2).mean((2, 4, 6))
 
 
 def _fisher(similarity: float | np.ndarray) -> np.ndarray:
