@@ -44,10 +44,15 @@ export async function writeWhole(
  * @throws EnvironmentError that names the file and the reason
  */
 export async function refuseUnwritable(path: string): Promise<void> {
-  const probe = temporaryName(path)
+  const found = await stat(path).catch(() => null)
+  if (found?.isDirectory())
+    throw typedSystemError(Object.assign(new Error('a folder'), { code: 'EISDIR' }), path)
+  await tryWriting(temporaryName(path), path)
+}
+
+/** Write a byte to a file and remove it. An error names `path`. */
+async function tryWriting(probe: string, path: string): Promise<void> {
   try {
-    const found = await stat(path).catch(() => null)
-    if (found?.isDirectory()) throw Object.assign(new Error('a folder'), { code: 'EISDIR' })
     await writeFile(probe, ' ', { flag: 'wx' })
   } catch (error) {
     throw typedSystemError(error, path)
@@ -91,14 +96,7 @@ export async function makeFolder(path: string): Promise<void> {
  */
 export async function makeWritableFolder(path: string): Promise<void> {
   await makeFolder(path)
-  const probe = temporaryName(join(path, 'probe'))
-  try {
-    await writeFile(probe, ' ', { flag: 'wx' })
-  } catch (error) {
-    throw typedSystemError(error, path)
-  } finally {
-    await rm(probe, { force: true }).catch(() => {})
-  }
+  await tryWriting(temporaryName(join(path, 'probe')), path)
 }
 
 /**

@@ -13,7 +13,6 @@
  * - `list`: `data check` of the manifest, up to its first case
  * - `estimate`: `prepare --estimate` of a configuration with the manifest
  * - `audit`: `data audit` of the manifest; all fingerprints are cached
- * - `resume`: `prepare` of the manifest, with all cases in the cache
  *
  * A peak is that of the resident memory of each process of a command (VmHWM).
  */
@@ -77,7 +76,6 @@ const commands = {
     join(folder, 'imported.json'),
   ],
   estimate: [MAIN, 'prepare', '--estimate', '--config', join(folder, 'run.yaml')],
-  resume: [MAIN, 'prepare', '--config', join(folder, 'run.yaml')],
   audit: [MAIN, 'data', 'audit', manifest, '--workers', values.workers, '--cache', cache],
 }
 
@@ -209,7 +207,7 @@ async function makeFiles() {
     cases.push(caseOf(name, files, at))
   }
   const { bytes, digest } = await probeNifti(sources.image)
-  const facts = (at) => ({ bytes: bytes, digest: `${digest.slice(0, 60)}${String(at).padStart(9, '0')}` })
+  const facts = (at) => ({ bytes, digest: `${digest.slice(0, 60)}${String(at).padStart(9, '0')}` })
   for (const [at, item] of cases.entries())
     Object.assign(item, {
       geometry: {

@@ -15,7 +15,7 @@ import { PILOT_SEEDS, readFrozen } from './policy-plan.js'
 
 const HELP = `Does synthesis aimed at missed sizes find more early tumors? Trains all arms on phantoms, at matched false positives.
 
-  scripts/experiments/early-tumors pilot  --seeds 2      other seeds than the experiment; writes the power
+  scripts/experiments/early-tumors pilot  --seeds 2      other seeds than the experiment
   scripts/experiments/early-tumors freeze --seeds 6      write the plan; commit it
   scripts/experiments/early-tumors run                   run the committed plan; the same command resumes
   scripts/experiments/early-tumors page                  write the result page of what is there

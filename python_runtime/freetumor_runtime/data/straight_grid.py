@@ -1,6 +1,6 @@
 """Resample a volume whose axes stay straight, axis by axis.
 
-Gives what MONAI's Spacing gives for the whole, in a tenth of its time and memory. Linear values are computed in float64
+Gives what MONAI's Spacing gives for the whole, in less time (scripts/benchmarks/prepare.py). Linear values are computed in float64
 and rounded to float32, as there; positions of the nearest voxel are MONAI's own, because ties depend on its rounding.
 """
 
