@@ -11,6 +11,7 @@ const UNFINISHED = /\.tmp(\.[0-9a-f]+)?$/
 /**
  * Write a file completely or not at all: to a temporary name, synced to disk, then renamed. The
  * temporary name is random, because process ids repeat between containers that share a folder.
+ * Another node that resumes a run in the folder may sweep the temporary file away: it is then written again.
  * @param content its parts are written one after the other, so that a large file is never in memory as a whole
  * @param mode permissions of a new file
  * @throws EnvironmentError that names the file and the reason (disk full, no permission); the temporary file
@@ -21,22 +22,54 @@ export async function writeWhole(
   content: string | Uint8Array | Iterable<string>,
   mode = 0o666,
 ): Promise<void> {
+  const isRepeatable = typeof content === 'string' || content instanceof Uint8Array
+  const parts = isRepeatable ? [content] : content
+  for (let attempt = 1; !(await writeAside(path, parts, mode)); attempt++)
+    if (!isRepeatable || attempt === MOST_ATTEMPTS)
+      throw new EnvironmentError(`${path}: cannot be written (another process removed its temporary file)`, {
+        hint: 'end the other process that cleans up the folder',
+      })
+  await syncFolder(dirname(path))
+}
+
+/** Attempts after which the temporary file is not swept away by chance. */
+const MOST_ATTEMPTS = 5
+
+/** Write a file under a temporary name and rename it. Return false if another process has removed the temporary file. */
+async function writeAside(
+  path: string,
+  parts: Iterable<string | Uint8Array>,
+  mode: number,
+): Promise<boolean> {
   const aside = temporaryName(path)
   try {
     const file = await open(aside, 'wx', mode)
     try {
-      const parts = typeof content === 'string' || content instanceof Uint8Array ? [content] : content
       for (const part of parts) await file.writeFile(part)
       await file.sync()
     } finally {
       await file.close()
     }
-    await rename(aside, path)
   } catch (error) {
     await rm(aside, { force: true }).catch(() => {})
     throw typedSystemError(error, path)
   }
-  await syncFolder(dirname(path))
+  try {
+    await rename(aside, path)
+    return true
+  } catch (error) {
+    const isSwept = (error as NodeJS.ErrnoException).code === 'ENOENT' && !(await exists(aside))
+    if (isSwept && (await exists(dirname(path)))) return false
+    await rm(aside, { force: true }).catch(() => {})
+    throw typedSystemError(error, path)
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 /**
@@ -106,13 +139,7 @@ export async function makeWritableFolder(path: string): Promise<void> {
 async function whyMissing(path: string, error: unknown): Promise<unknown> {
   let missing = path
   for (let above = dirname(missing); above !== missing; above = dirname(missing)) {
-    if (
-      await access(above).then(
-        () => true,
-        () => false,
-      )
-    )
-      break
+    if (await exists(above)) break
     missing = above
   }
   return await mkdir(missing).then(

@@ -63,6 +63,27 @@ describe('a file that is written whole', () => {
     expect(texts).toContain(readFileSync(path, 'utf8'))
   })
 
+  test('while another process sweeps the folder is the new file, or an error that names the cause', async () => {
+    const folder = temporaryFolder()
+    const path = join(folder, 'config.yaml')
+    const text = 'x'.repeat(200_000)
+    let writing = true
+    const sweeps = (async () => {
+      while (writing) await sweepUnfinished(folder)
+    })()
+    const writes = Array.from({ length: 200 }, (_, at) =>
+      writeWhole(join(folder, `${at % 4}-${path.split('/').at(-1)}`), text),
+    )
+    const outcomes = await Promise.allSettled(writes).finally(() => {
+      writing = false
+    })
+    await sweeps
+    for (const outcome of outcomes)
+      if (outcome.status === 'rejected')
+        expect(outcome.reason.message).toMatch(/another process removed its temporary file/)
+    for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name), 'utf8')).toBe(text)
+  })
+
   test('whose rename fails leaves no other file, and the error names the file', async () => {
     const folder = temporaryFolder()
     // no file can take the place of a folder that holds something

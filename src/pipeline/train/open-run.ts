@@ -65,7 +65,8 @@ export async function openRun(
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
     // the exit record of the earlier part is outdated
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
-    if (resumed === null) {
+    // on a shared disk, node 0 compares the record before any node changes it
+    if (resumed === null && (keeps || resume === undefined)) {
       if (resume === undefined && keeps) await recordVersion(directory)
       await writeWhole(join(directory, 'config.resolved.yaml'), recordConfig(config))
     }
