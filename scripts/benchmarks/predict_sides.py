@@ -79,6 +79,7 @@ def ours(network: nn.Module, settings: dict, image: str, name: str) -> dict:
         minForeground=0.0,
         grid="original",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(),
         organIds=(),
