@@ -72,7 +72,7 @@ def resample_and_crop(
     if grid is None:
         return _resample_and_crop_by_monai(image_XYZ, label_XYZ, affine, spacing_mm, window_lower_hu)
     image = interpolate(ras_XYZ, grid.places)
-    start, stop = _foreground(image > window_lower_hu)
+    start, stop = foreground_box(image > window_lower_hu)
     box = [slice(first, end) for first, end in zip(start, stop, strict=True)]
     voxels = list(grid.places) if grid.unchanged else nearest_voxels(ras_XYZ.shape, ras_affine, spacing_mm)[0]
     chosen = [axis_voxels[part].astype(np.intp) for axis_voxels, part in zip(voxels, box, strict=True)]
@@ -81,7 +81,7 @@ def resample_and_crop(
     return image[tuple(box)], pick(to_ras(label_XYZ, affine)[0], chosen), grid.affine @ to_crop, start
 
 
-def _foreground(mask_XYZ: np.ndarray) -> tuple[list[int], list[int]]:
+def foreground_box(mask_XYZ: np.ndarray) -> tuple[list[int], list[int]]:
     """Return the first voxel of the box around a mask, and the one behind its last; zeros without a voxel."""
     start, stop = [], []
     for axis in range(3):

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation, Spacing, SpatialCrop, SpatialResample
-from monai.transforms.utils import generate_spatial_bounding_box
+from monai.transforms import Orientation, Spacing, SpatialResample
 from torch import Tensor
 
+from freetumor_runtime.data.grids import to_ras
 from freetumor_runtime.data.nifti import load_nifti
+from freetumor_runtime.data.prepared_case import foreground_box
+from freetumor_runtime.data.straight_grid import interpolate, straight_grid
 from freetumor_runtime.data.way_back import ScanGrids
 from freetumor_runtime.errors import DataError
 
@@ -36,41 +38,56 @@ def load_prepared_image(
         raise DataError(
             f"{path}: wrong HU (expected finite values, found NaN or infinity)", "repair or remove the file"
         )
-    image_IJK = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
-    del data
-    prepared = prepared_image(image_IJK, affine, spacing_mm, window_lower_hu, crop_foreground)
+    prepared = prepared_image(data, affine, spacing_mm, window_lower_hu, crop_foreground)
     if not (prepared.image_hu > window_lower_hu).any():
         raise DataError(f"{path}: no voxel is above {window_lower_hu} HU", "name a CT in Hounsfield units")
     return prepared
 
 
 def prepared_image(
-    image_IJK: Tensor,
+    image_IJK: np.ndarray,
     affine: np.ndarray,
     spacing_mm: Sequence[float],
     window_lower_hu: float,
     crop_foreground: bool = True,
 ) -> PreparedImage:
-    """Prepare float32 HU in memory in the same way; without a voxel above the lower end, do not crop."""
-    # transforms are declared to return plain tensors
-    image: Any = MetaTensor(image_IJK[None], affine=torch.as_tensor(affine, dtype=torch.float64))
-    ras: Any = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
-    image = resampled = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(ras)
-    start = (0, 0, 0)
-    if crop_foreground and bool((image > window_lower_hu).any()):
-        start, stop = generate_spatial_bounding_box(image, lambda values: values > window_lower_hu)
-        image = SpatialCrop(roi_start=start, roi_end=stop)(image)
+    """Prepare HU in memory in the same way; without a voxel above the lower end, do not crop."""
+    ras_XYZ, ras_affine = to_ras(image_IJK, affine)
+    grid = straight_grid(ras_XYZ.shape, ras_affine, spacing_mm)
+    if grid is None:
+        image, image_affine = _resampled_by_monai(image_IJK, affine, spacing_mm)
+    else:
+        # axis by axis: MONAI needs several float64 copies of the volume
+        image, image_affine = interpolate(ras_XYZ, grid.places), grid.affine
+    start, stop = foreground_box(image > window_lower_hu) if crop_foreground else ([0, 0, 0], [0, 0, 0])
+    if stop == [0, 0, 0]:
+        stop = list(image.shape)
+    to_crop = np.eye(4)
+    to_crop[:3, 3] = start
+    cropped = np.ascontiguousarray(image[tuple(slice(first, end) for first, end in zip(start, stop, strict=True))])
     grids = ScanGrids(
-        source_shape=tuple(image_IJK.shape),
+        source_shape=image_IJK.shape,
         source_affine=np.asarray(affine),
-        ras_shape=tuple(ras.shape[1:]),
-        ras_affine=np.asarray(ras.affine),
-        resampled_shape=tuple(resampled.shape[1:]),
-        crop_start=tuple(int(one) for one in start),
-        prepared_shape=tuple(image.shape[1:]),
-        prepared_affine=np.asarray(image.affine),
+        ras_shape=ras_XYZ.shape,
+        ras_affine=ras_affine,
+        resampled_shape=image.shape,
+        crop_start=(start[0], start[1], start[2]),
+        prepared_shape=cropped.shape,
+        prepared_affine=image_affine @ to_crop,
     )
-    return PreparedImage(image.as_tensor()[0].to(torch.float32), grids)
+    return PreparedImage(torch.from_numpy(cropped), grids)
+
+
+def _resampled_by_monai(
+    image_IJK: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resample a volume with an oblique axis as a whole: float32 [X, Y, Z], and the affine of its grid."""
+    # transforms are declared to return plain tensors
+    world = torch.as_tensor(affine, dtype=torch.float64)
+    image: Any = MetaTensor(torch.from_numpy(np.ascontiguousarray(image_IJK, np.float32))[None], affine=world)
+    ras: Any = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
+    resampled: Any = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(ras)
+    return resampled.as_tensor()[0].to(torch.float32).numpy(), np.asarray(resampled.affine)
 
 
 def logits_to_original_grid(logits_CXYZ: Tensor, prepared: PreparedImage) -> Tensor:

@@ -100,7 +100,7 @@ def segment(call: SegmentCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> 
     image_hu = call.image_hu
     if call.affine is not None:
         affine = np.array(call.affine).reshape(4, 4)
-        prepared = prepared_image(image_hu.to(torch.float32), affine, spec.spacingMm, spec.windowHu[0])
+        prepared = prepared_image(image_hu.numpy(), affine, spec.spacingMm, spec.windowHu[0])
         image_hu = prepared.image_hu
     image_XYZ = window_intensity(image_hu.to(tools.device), spec.windowHu)
     logits_CXYZ = averaged_logits(tools.judge.network, image_XYZ, spec)
