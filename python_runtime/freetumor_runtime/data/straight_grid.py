@@ -1,8 +1,8 @@
 """Resample a volume whose axes stay straight, axis by axis.
 
-Gives what MONAI's Spacing gives for the whole, in less time and memory (scripts/benchmarks/prepare.py, predict_scan.py).
-Linear values are computed in float64 and rounded to float32, as there; positions of the nearest voxel are MONAI's own,
-because ties depend on its rounding.
+Gives what MONAI's Spacing gives for the whole, in less time (scripts/benchmarks/prepare.py) and memory (predict_scan.py
+there). Linear values are computed in float64 and rounded to float32, as there; positions of the nearest voxel are
+MONAI's own, because ties depend on its rounding.
 """
 
 from collections.abc import Sequence
