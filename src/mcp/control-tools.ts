@@ -107,16 +107,12 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
         out: path('folder for the masks'),
       },
       async ({ checkpoint, images, out }, { signal, progress }) => {
-        const [file, scans, masks] = await Promise.all([checkpoint, images, out].map(places.path))
-        return predict(
-          {
-            checkpoint: file!,
-            images: scans!,
-            out: masks!,
-            onCase: ({ done, total }) => progress(done, total),
-          },
-          { signal },
-        )
+        const given = {
+          checkpoint: await places.path(checkpoint),
+          images: await places.data(images),
+          out: await places.path(out),
+        }
+        return predict({ ...given, onCase: ({ done, total }) => progress(done, total) }, { signal })
       },
       true,
     ),
@@ -130,14 +126,13 @@ export function controlTools(places: Places, started: Set<Run>): Tool[] {
         region: z.enum(['abdomen', 'chest']).default('abdomen'),
         profile: z.enum(['voco', 'freetumor', 'difftumor', 'lesion']).default('freetumor'),
       },
-      async ({ region, profile, ...given }, { signal }) => {
-        const [predictions, labels, out] = await Promise.all(
-          [given.predictions, given.labels, given.out].map(places.path),
-        )
-        return evaluate(
-          { predictions: predictions!, labels: labels!, out: out!, region, profile },
-          { signal },
-        )
+      async ({ predictions, labels, out, region, profile }, { signal }) => {
+        const given = {
+          predictions: await places.data(predictions),
+          labels: await places.data(labels),
+          out: await places.path(out),
+        }
+        return evaluate({ ...given, region, profile }, { signal })
       },
       true,
     ),

@@ -1,19 +1,24 @@
-import { realpath } from 'node:fs/promises'
-import { basename, dirname, extname, isAbsolute, join, relative, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, extname, isAbsolute, join, relative, resolve } from 'node:path'
 import { anchoredToFile, pathsOf } from '../config/paths.js'
 import { resolveConfig } from '../config/resolve.js'
 import type { RunConfig } from '../config/schema.js'
 import { shippedNames } from '../config/shipped.js'
-import { ConfigError, UsageError } from '../errors.js'
-import { readForeignJson } from '../foreign-text.js'
+import { ConfigError, DataError, UsageError } from '../errors.js'
+import { readForeignJson, readForeignText } from '../foreign-text.js'
 import { loadConfig } from '../index.js'
+import { findLinkOut, realTarget, targetsInside } from './links.js'
 
 const PACKAGE = resolve(import.meta.dirname, '../..')
 
 /** The folders in which the tools may read and write. */
 export interface Places {
-  /** Return the absolute path of a file or folder, existing or not. @throws UsageError outside the folders */
-  path(given: string): Promise<string>
+  /**
+   * Return the absolute path of a file or folder, existing or not.
+   * @param links symbolic links below a folder that lead out. Default: refused
+   * @throws UsageError outside the folders
+   */
+  path(given: string, links?: 'refused' | 'kept'): Promise<string>
   /** Return the absolute path of data, configurations included. @throws UsageError, ConfigError as the others */
   data(given: string): Promise<string>
   /** Load a configuration: YAML, JSON or a shipped name. @throws ConfigError if it names a program or a path outside */
@@ -30,12 +35,19 @@ export function placesIn(folders: readonly string[]): Places {
       return below === '' || !(below.startsWith('..') || isAbsolute(below))
     })
 
-  const path = async (given: string): Promise<string> => {
+  const path = async (given: string, links = 'refused'): Promise<string> => {
     const real = await realTarget(resolve(folders[0]!, given))
-    if (inside(real)) return real
-    throw new UsageError(`${given}: outside the folders of this server`, {
-      hint: 'name a path below the folders that `freetumor mcp` was given',
-    })
+    if (!inside(real)) throw new UsageError(`${given}: outside the folders of this server`, { hint: BELOW })
+    if (links === 'refused') await refuseLinks(real)
+    return real
+  }
+
+  const refuseLinks = async (folder: string): Promise<void> => {
+    const link = await findLinkOut(folder, inside)
+    if (link !== null)
+      throw new UsageError(`${link}: a symbolic link that leads outside the folders of this server`, {
+        hint: 'remove it, or give `freetumor mcp` the folder of its target, too',
+      })
   }
 
   const check = async (config: RunConfig, file: string, parents: readonly string[]): Promise<void> => {
@@ -44,25 +56,57 @@ export function placesIn(folders: readonly string[]): Places {
       throw new ConfigError(`${file}: ${program}: names a program (expected none in this server)`, {
         hint: 'remove the key, or start the training in a terminal',
       })
+    const tracker = (['mlflow', 'wandb', 'otlp'] as const).find((name) => config.tracking[name] !== null)
+    if (tracker !== undefined)
+      throw new ConfigError(`${file}: tracking.${tracker}: sends figures (expected none in this server)`, {
+        hint: 'remove the key; `freetumor runs sync` sends the figures of an ended run',
+      })
     for (const { key, path: named } of pathsOf(config)) {
       if (named.startsWith(join(PACKAGE, 'configs'))) continue
       await refuseOutside(named, `${file}: ${key}`)
+      // other projects may lie below the root of the data
+      if (key !== 'data.root') await refuseLinks(named)
       if (key.endsWith('.trainFrom') && !parents.includes(named)) await loaded(named, [...parents, named])
     }
-    if (config.data.manifest !== null) await checkManifest(resolve(config.data.manifest))
+    await checkDatasets(config, file)
+  }
+
+  const checkDatasets = async ({ data }: RunConfig, file: string): Promise<void> => {
+    if (data.manifest !== null) return await checkTexts(resolve(data.manifest), [data.root])
+    for (const { name, path: named } of data.datasets) {
+      const folder = resolve(data.root, named ?? name)
+      const { layout } = data.registry.find((one) => one.name === name) ?? {}
+      for (const part of ['', ...textsIn(layout)])
+        await refuseOutside(resolve(folder, part), `${file}: data.datasets: ${name}`)
+      await checkSource(folder, [data.root, join(data.root, name)])
+    }
   }
 
   const refuseOutside = async (named: string, where: string): Promise<void> => {
     if (inside(await realTarget(resolve(folders[0]!, named)))) return
-    throw new ConfigError(`${where}: outside the folders of this server (found ${named})`, {
-      hint: 'name a path below the folders that `freetumor mcp` was given',
-    })
+    throw new ConfigError(`${where}: outside the folders of this server (found ${named})`, { hint: BELOW })
   }
 
-  // a manifest may name any file; lists are confined where they are read
-  const checkManifest = async (file: string): Promise<void> => {
-    const manifest = await readForeignJson(file, { bytes: 500e6, values: 20e6 })
-    for (const named of textsIn(manifest)) if (/^\/|\.\.\//.test(named)) await refuseOutside(named, file)
+  /** @param bases folders at which paths of a list may start, in addition to its own folder */
+  const checkSource = async (source: string, bases: readonly string[]): Promise<void> => {
+    if (!existsSync(source)) return
+    if (LISTS.includes(extname(source).toLowerCase())) return await checkTexts(source, bases)
+    await refuseLinks(source)
+    const list = join(source, 'dataset.json')
+    // a damaged list becomes a finding where it is read
+    if (existsSync(list)) await checkTexts(list, bases).catch(unlessDamaged)
+  }
+
+  // lists and manifests may name any file
+  const checkTexts = async (file: string, bases: readonly string[]): Promise<void> => {
+    const isInside = targetsInside(inside)
+    const texts = file.endsWith('.txt')
+      ? (await readForeignText(file)).split('\n').map((line) => line.trim())
+      : textsIn(await readForeignJson(file, { bytes: 500e6, values: 20e6 }))
+    const named = new Set(texts.filter((text) => /[/.]/.test(text) && text.length < 4096))
+    for (const base of new Set([dirname(file), folders[0]!, ...bases]))
+      for (const text of named)
+        if (!(await isInside(resolve(base, text)))) await refuseOutside(resolve(base, text), file)
   }
 
   /** @param parents files whose `trainFrom` leads to this one */
@@ -79,9 +123,9 @@ export function placesIn(folders: readonly string[]): Places {
     async data(given) {
       const file = await path(given)
       const ending = extname(file).toLowerCase()
-      if (CONFIGS.includes(ending) && ending !== '.json') await loaded(given)
-      if (ending === '.json') await checkManifest(file)
       if (MODULES.includes(ending)) throw noConfig(given)
+      if (CONFIGS.includes(ending) && ending !== '.json') await loaded(given)
+      else await checkSource(file, [])
       return file
     },
     config: (given) => loaded(given),
@@ -97,7 +141,10 @@ export function placesIn(folders: readonly string[]): Places {
   }
 }
 
+const BELOW = 'name a path below the folders that `freetumor mcp` was given'
 const CONFIGS = ['.yaml', '.yml', '.json']
+// their texts may be paths
+const LISTS = ['.json', '.txt']
 // they would run as code
 const MODULES = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts']
 
@@ -107,24 +154,16 @@ function noConfig(given: string): ConfigError {
   })
 }
 
-/** Return the real path; of a path that does not exist, that of its nearest folder with the rest. */
-async function realTarget(path: string): Promise<string> {
-  try {
-    return await realpath(path)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if ((code !== 'ENOENT' && code !== 'ENOTDIR') || dirname(path) === path)
-      throw new UsageError(`${path}: cannot be read (${code})`, { hint: 'correct its permissions' })
-    return join(await realTarget(dirname(path)), basename(path))
-  }
-}
-
 /** Return the key of a configuration that starts a program of its own; null if none does. */
 function programIn(config: RunConfig): string | null {
   const { baseline, generator } = config.networks
   if (config.runtime.python !== null) return 'runtime.python'
   if (baseline?.plugin) return 'networks.baseline.plugin'
   return generator?.plugin ? 'networks.generator.plugin' : null
+}
+
+function unlessDamaged(error: unknown): void {
+  if (!(error instanceof DataError)) throw error
 }
 
 /** Return all texts within a value. */

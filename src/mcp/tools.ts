@@ -102,7 +102,16 @@ export function readingTools(places: Places): Tool[] {
       'list_runs',
       'List the runs below a folder with their state, at most three levels deep.',
       { folder: path('folder').default('.') },
-      async ({ folder }) => listRuns(await places.path(folder)),
+      async ({ folder }) => {
+        const runs = await listRuns(await places.path(folder, 'kept'))
+        const isInside = (run: string) =>
+          places.path(run).then(
+            () => true,
+            () => false,
+          )
+        const kept = await Promise.all(runs.map(({ directory }) => isInside(directory)))
+        return runs.filter((_, at) => kept[at])
+      },
     ),
     tool(
       'describe_run',

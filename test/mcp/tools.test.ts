@@ -83,6 +83,28 @@ describe('the tools of an agent', () => {
     }
   })
 
+  it('refuse lists whose files lie behind a symbolic link that leads out', async () => {
+    const list = written('list.json', { training: [{ image: 'link/scan.nii.gz', label: 'label.nii.gz' }] })
+    writeFileSync(join(root, 'list.txt'), 'link/scan.nii.gz\n')
+    for (const path of [list, 'list.txt'])
+      await expect(call('check_data', { paths: [path] }), path).rejects.toThrow('outside the folders')
+  })
+
+  it('refuse folders with a symbolic link that leads out, except hidden ones', async () => {
+    const folder = (name: string) => mkdirSync(join(root, name), { recursive: true })
+    for (const name of ['own/.venv', 'own/inner', 'run']) folder(name)
+    writeFileSync(join(outside, 'events.jsonl'), '{"type":"note","text":"secret"}\n')
+    symlinkSync(outside, join(root, 'own/.venv/bin'))
+    await expect(call('check_data', { paths: ['own'] })).rejects.toThrow('no scan found')
+    symlinkSync('../../link', join(root, 'own/inner/scans'))
+    await expect(call('check_data', { paths: ['own'] })).rejects.toThrow('own/inner/scans: a symbolic link')
+    writeFileSync(join(root, 'run/config.resolved.yaml'), '{}')
+    expect(await call('list_runs', {})).toHaveLength(1)
+    symlinkSync(join(outside, 'events.jsonl'), join(root, 'run/events.jsonl'))
+    await expect(call('read_events', { run: 'run' })).rejects.toThrow('run/events.jsonl: a symbolic link')
+    expect(await call('list_runs', {})).toEqual([])
+  })
+
   it('refuse a null byte in a path', () => {
     expect(tools.get('list_runs')!.input.safeParse({ folder: 'a\0b' }).success).toBe(false)
   })
@@ -144,6 +166,35 @@ describe('configurations that an agent names', () => {
       config({ data: { manifest: 'manifest.json', datasets: [{ name: 'x' }] } }),
     )
     await expect(call('plan_run', { config: file })).rejects.toThrow('outside the folders')
+  })
+
+  it.each([
+    ['a path', [{ name: 'x', path: '../outside', role: 'labelled', labelMap: 'region' }], {}],
+    ['a name', [{ name: '../outside', role: 'labelled', labelMap: 'region' }], {}],
+    ['a symbolic link', [{ name: 'link', role: 'labelled', labelMap: 'region' }], {}],
+    ['a list', [{ name: 'x', path: 'list.json', role: 'labelled', labelMap: 'region' }], {}],
+    ['a layout', [{ name: 'x' }], { images: '../../outside', labels: 'labels' }],
+  ])('name no data set outside by %s', async (_, datasets, layout) => {
+    written('list.json', { training: [{ image: 'link/scan.nii.gz', label: 'label.nii.gz' }] })
+    const role = { kind: 'labelled', organs: ['liver'] }
+    const own = { name: 'x', region: 'abdomen', role, layout: { kind: 'folders', ...layout } }
+    const registry = 'images' in layout ? [own] : []
+    const data = { root: '.', allowOutside: true, datasets, registry }
+    const file = written('named.json', config({ data }))
+    for (const name of ['check_config', 'plan_run'])
+      await expect(call(name, { config: file }), name).rejects.toThrow('outside the folders')
+    await expect(call('write_config', { file: 'a.yaml', config: config({ data }) })).rejects.toThrow(
+      'outside the folders',
+    )
+  })
+
+  it('send nothing to a tracker', async () => {
+    for (const tracking of [{ mlflow: 'https://a.example' }, { otlp: 'https://a.example' }, { wandb: 'a' }]) {
+      const keys = config({ tracking })
+      await expect(call('write_config', { file: 'a.yaml', config: keys })).rejects.toThrow('sends figures')
+      const file = written('tracked.json', keys)
+      await expect(call('start_training', { config: file, out: 'run' })).rejects.toThrow('sends figures')
+    }
   })
 
   it('are written with the keys that were given', async () => {
