@@ -56,7 +56,8 @@ interface NamedCase {
 /**
  * Write data sets as one data set of nnU-Net (`imagesTr`, `labelsTr`, `dataset.json`, `splits_final.json`) or as decathlon
  * lists of each fold. A patient, with all synthetic cases made of its scans, is in one fold.
- * @throws DataError for a path without a labelled scan, several regions, or a label id without a meaning
+ * @throws DataError for a path without a labelled scan, several regions, a fold without a case, or a label id without a
+ * meaning
  */
 export async function exportDatasetOf(
   paths: readonly string[],
@@ -74,9 +75,7 @@ export async function exportDatasetOf(
     const sources = { cwd, root, as, region, map, labels, allowOutside, onNote }
     const { manifest } = await splitData(paths, {
       ...sources,
-      folds,
-      seed,
-      signal,
+      ...{ folds, seed, signal, even: true },
       out: join(scratch, 'manifest.json'),
     })
     const labelled = manifest.cases.filter(({ label, split }) => label !== null || split === 'test')
@@ -87,6 +86,7 @@ export async function exportDatasetOf(
         hint: 'name the labels with --labels',
       })
     const scheme = schemeOf(labelled)
+    refuseEmptyFolds(labelled, folds)
     noteGaps(labelled, unlabelled, scheme, onNote)
     const name = (options.name ?? first.dataset).replace(/[^A-Za-z0-9-]+/g, '_')
     const folder = to === 'nnunet' ? `Dataset${String(number).padStart(3, '0')}_${name}` : name
@@ -107,6 +107,17 @@ export async function exportDatasetOf(
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
+}
+
+/** nnU-Net validates every fold, and fails on one without cases. */
+function refuseEmptyFolds(cases: readonly ManifestCase[], folds: number): void {
+  const filled = new Set(cases.flatMap(({ fold }) => fold ?? []))
+  const empty = Array.from({ length: folds }, (_, fold) => fold).filter((fold) => !filled.has(fold))
+  if (empty.length > 0)
+    throw new DataError(
+      `--folds: no case in fold ${empty[0]} (expected patients in each of ${folds} folds, found them in ${filled.size})`,
+      { hint: filled.size > 1 ? `pass --folds ${filled.size}` : 'name scans of more patients' },
+    )
 }
 
 interface Writing {

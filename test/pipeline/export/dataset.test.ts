@@ -102,6 +102,17 @@ describe('export of a data set to nnU-Net', () => {
     },
   )
 
+  test('holds out patients in every fold, or refuses the number of folds', async () => {
+    const out = join(folder, 'g')
+    const made = await exportDatasetOf([manifest], { to: 'nnunet', out, folds: 6 })
+    expect(made.folds.every((count) => count > 0)).toBe(true)
+    const seven = exportDatasetOf([manifest], { to: 'nnunet', out: join(folder, 'h'), folds: 7 })
+    await expect(seven).rejects.toMatchObject({
+      message: expect.stringMatching(/no case in fold \d .*in each of 7 folds, found them in 6\)/),
+      commandHint: 'pass --folds 6',
+    })
+  })
+
   test('refuses a folder with content, a wrong number, and ids without a meaning', async () => {
     const out = join(folder, 'd')
     await exportDatasetOf([manifest], { to: 'nnunet', out, folds: 2 })
