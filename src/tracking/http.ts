@@ -75,8 +75,11 @@ export class HttpClient {
       })
       const text = await boundedText(response)
       if (text === null) throw this.#error(`${origin}: the answer is too large`, 'name an address of the API')
-      if (response.ok) return parseForeignJson(text || '{}', `${this.tracker}: answer of ${origin}`)
-      throw this.#refused(response, text)
+      if (!response.ok) throw this.#refused(response, text)
+      const answer = jsonOf(text || '{}')
+      if (answer === undefined)
+        throw this.#error(`${origin}: the answer is not JSON`, 'name an address of the API')
+      return answer
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof FreetumorError) throw error
@@ -133,11 +136,12 @@ function hostOf(location: string | null, origin: string): string {
   }
 }
 
+/** Return the value of a JSON text; undefined if it is none. */
 function jsonOf(text: string): unknown {
   try {
     return parseForeignJson(text, 'answer')
   } catch {
-    return null
+    return undefined
   }
 }
 

@@ -92,7 +92,9 @@ describe('HttpClient', () => {
 
   it('refuses an answer that is not JSON', async () => {
     const base = await server((_, response) => response.end('<html>'))
-    expect((await failureOf(client(base).request('GET', '/x', never))).message).toContain('is not JSON')
+    const { message, hint } = await failureOf(client(base).request('GET', '/x', never))
+    expect(message).toBe(`mlflow: ${base}: the answer is not JSON`)
+    expect(hint).toBe('name an address of the API')
   })
 
   it('ends a request when the signal aborts', async () => {
