@@ -1,9 +1,10 @@
 import { realpath } from 'node:fs/promises'
 import { McpServer } from '@modelcontextprotocol/server'
-import { serveStdio } from '@modelcontextprotocol/server/stdio'
+import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
 import { onAbort } from '../abort.js'
-import { UsageError } from '../errors.js'
+import { EnvironmentError, UsageError } from '../errors.js'
 import type { Run } from '../index.js'
+import { oneLine } from '../plain-text.js'
 import { cannotBeRead } from '../system-errors.js'
 import { answerOf, errorAnswer } from './answers.js'
 import { controlTools } from './control-tools.js'
@@ -22,8 +23,9 @@ export interface McpSettings {
 export async function toolsOf({ folders, control }: McpSettings, started: Set<Run>): Promise<Tool[]> {
   const real = await Promise.all(
     folders.map((folder) =>
-      realpath(folder).catch((error: NodeJS.ErrnoException) => {
-        throw new UsageError(cannotBeRead(folder, error.code), { hint: 'name an existing folder' })
+      // the slash refuses a file
+      realpath(`${folder}/`).catch((error: NodeJS.ErrnoException) => {
+        throw new UsageError(cannotBeRead(folder, error.code, 'folder'), { hint: 'name an existing folder' })
       }),
     ),
   )
@@ -34,20 +36,35 @@ export async function toolsOf({ folders, control }: McpSettings, started: Set<Ru
 /**
  * Serve the Model Context Protocol on stdin and stdout until stdin ends or the signal aborts. Runs that a tool has
  * started are saved and stopped first.
+ * @throws EnvironmentError if the connection breaks before, such as by a message above 10 MiB
  */
 export async function serveMcp(settings: McpSettings, signal: AbortSignal): Promise<void> {
   const started = new Set<Run>()
   const tools = await toolsOf(settings, started)
   // defaults of a configuration, such as the cache, are relative to the working directory
   process.chdir(settings.folders[0]!)
-  const handle = serveStdio(() => serverWith(tools, settings.version))
-  await new Promise<void>((resolve) => {
-    process.stdin.once('end', resolve).once('close', resolve)
-    onAbort(signal, resolve)
+  const transport = new StdioServerTransport()
+  let failure = 'no reason'
+  const onerror = (error: Error) => {
+    failure = error.message
+  }
+  const handle = serveStdio(() => serverWith(tools, settings.version), { transport, onerror })
+  const broken = await new Promise<boolean>((resolve) => {
+    const closed = transport.onclose
+    // also after a message above its limit, or when the agent no longer reads
+    transport.onclose = () => {
+      closed?.()
+      resolve(!process.stdin.readableEnded && !process.stdin.destroyed)
+    }
+    onAbort(signal, () => resolve(false))
   })
   await Promise.allSettled([...started].map((run) => run.stop('the server of the agent ended')))
   await Promise.allSettled([...started].map((run) => run.result))
   await handle.close()
+  if (broken)
+    throw new EnvironmentError(`mcp: the connection of the agent broke (${oneLine(failure)})`, {
+      hint: 'start the server again',
+    })
 }
 
 /** Return a protocol server that offers the tools. */

@@ -91,3 +91,20 @@ it('an agent goes from a folder of scans to a report in at most 12 calls', async
   expect(exit).toMatchObject({ outcome: 'stopped' })
   expect(existsSync(join(folder, 'long/checkpoints'))).toBe(true)
 })
+
+it('a message above the limit ends the server with an error that names the reason', async () => {
+  const server = spawn(process.execPath, [builtMain, 'mcp'], {
+    cwd: temporaryFolder(),
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
+  onTestFinished(() => void server.kill('SIGKILL'))
+  let said = ''
+  server.stderr.on('data', (text) => {
+    said += text
+  })
+  // the server closes the pipe before it has read all
+  server.stdin.on('error', () => {})
+  server.stdin.write('x'.repeat(20 * 2 ** 20))
+  expect((await once(server, 'close'))[0]).toBe(4)
+  expect(said).toMatch(/^error: mcp: the connection of the agent broke \(.*size.*\)\n/)
+})

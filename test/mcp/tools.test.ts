@@ -54,10 +54,12 @@ describe('the tools of an agent', () => {
     for (const { input } of tools.values()) expect(input.safeParse({ set: 'a=b' }).success).toBe(false)
   })
 
-  it('refuse a folder that does not exist', async () => {
-    await expect(toolsOf({ folders: [join(root, 'no')], version: '0' }, new Set())).rejects.toThrow(
-      'no: file not found',
-    )
+  it('refuse a folder that does not exist, and a file', async () => {
+    writeFileSync(join(root, 'file'), '')
+    for (const name of ['no', 'file'])
+      await expect(toolsOf({ folders: [join(root, name)], version: '0' }, new Set())).rejects.toThrow(
+        `${name}: folder not found`,
+      )
   })
 
   const ATTACKS = [
