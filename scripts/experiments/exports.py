@@ -25,21 +25,21 @@ ENVIRONMENTS = {
     "monai-bundle": [TORCH, "monai==1.6.1", "nibabel==5.4.2", "einops==0.8.2", "fire==0.7.1"],
     "safetensors": ["safetensors==0.8.0", "numpy==2.4.6"],
 }
-# each prints {load, window, logits or tensors}: seconds, and its result in result.npy or as digests
+# each prints seconds, and writes its logits or prints digests of its tensors
 PROGRAMS = {
     "onnx": """
 import onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 2
 session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
-loaded = time.time()
+loaded, used = time.time(), time.process_time()
 logits = session.run(None, {"image": image})[0]
 """,
     "torchscript": """
 import torch
 torch.set_num_threads(2)
 network = torch.jit.load("model.ts")
-loaded = time.time()
+loaded, used = time.time(), time.process_time()
 with torch.no_grad():
     logits = network(torch.from_numpy(image)).numpy()
 """,
@@ -51,7 +51,7 @@ parser = ConfigParser()
 parser.read_config("configs/inference.json")
 network = parser.get_parsed_content("network_def").eval()
 network.load_state_dict(torch.load("models/model.pt", weights_only=True)["model"])
-loaded = time.time()
+loaded, used = time.time(), time.process_time()
 with torch.no_grad():
     logits = network(torch.from_numpy(image)).numpy()
 """,
@@ -59,7 +59,7 @@ with torch.no_grad():
 import hashlib
 from safetensors.numpy import load_file
 tensors = load_file("model.safetensors")
-loaded = time.time()
+loaded, used = time.time(), time.process_time()
 digests = {key: hashlib.sha256(value.tobytes()).hexdigest() for key, value in tensors.items()}
 logits = None
 """,
@@ -71,8 +71,9 @@ image = np.load(sys.argv[1])
 started = time.time()
 """
 TAIL = """
-seconds = {"loadSeconds": loaded - started, "windowSeconds": None if logits is None else time.time() - loaded}
+seconds = {"loadSeconds": loaded - started, "windowSeconds": None, "windowProcessorSeconds": None}
 if logits is not None:
+    seconds |= {"windowSeconds": time.time() - loaded, "windowProcessorSeconds": time.process_time() - used}
     np.save(sys.argv[2], logits)
 print("RESULT " + json.dumps(seconds if logits is not None else {**seconds, "digests": digests}))
 """
@@ -179,7 +180,8 @@ def measured(folder: Path, name: str, image: Path, reference: Path, work: Path) 
     if done.returncode != 0:
         return {**facts, "error": done.stderr[-500:]}
     answer = json.loads(done.stdout.split("RESULT ")[1])
-    seconds = {key: None if answer[key] is None else round(answer[key], 1) for key in ("loadSeconds", "windowSeconds")}
+    keys = ("loadSeconds", "windowSeconds", "windowProcessorSeconds")
+    seconds = {key: None if answer[key] is None else round(answer[key], 1) for key in keys}
     facts |= {**seconds, "checkpointWindowSeconds": round(json.loads((folder / "seconds.json").read_text()), 1)}
     if "digests" in answer:
         return {**facts, "tensorsAreIdentical": answer["digests"] == json.loads((folder / "digests.json").read_text())}
