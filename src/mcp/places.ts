@@ -84,7 +84,7 @@ export function placesIn(folders: readonly string[]): Places {
 
   const refuseOutside = async (named: string, where: string): Promise<void> => {
     if (inside(await realTarget(resolve(folders[0]!, named)))) return
-    throw new ConfigError(`${where}: outside the folders of this server (found ${named})`, { hint: BELOW })
+    throw outsideOf(where, named)
   }
 
   /** @param bases folders at which paths of a list may start, in addition to its own folder */
@@ -103,10 +103,15 @@ export function placesIn(folders: readonly string[]): Places {
     const texts = file.endsWith('.txt')
       ? (await readForeignText(file)).split('\n').map((line) => line.trim())
       : textsIn(await readForeignJson(file, { bytes: 500e6, values: 20e6 }))
-    const named = new Set(texts.filter((text) => /[/.]/.test(text) && text.length < 4096))
-    for (const base of new Set([dirname(file), folders[0]!, ...bases]))
-      for (const text of named)
-        if (!(await isInside(resolve(base, text)))) await refuseOutside(resolve(base, text), file)
+    const starts = [...new Set([dirname(file), folders[0]!, ...bases])]
+    for (const text of new Set(texts.filter((one) => !DIGEST.test(one)))) {
+      const places = starts.map((start) => resolve(start, text))
+      const within = await Promise.all(places.map(isInside))
+      const outside = places.filter((_, at) => !within[at])
+      // a reader takes the first start that has the file
+      const reached = within.includes(true) ? outside.find((place) => existsSync(place)) : outside[0]
+      if (reached !== undefined) throw outsideOf(file, reached)
+    }
   }
 
   /** @param parents files whose `trainFrom` leads to this one */
@@ -143,6 +148,7 @@ export function placesIn(folders: readonly string[]): Places {
 
 const BELOW = 'name a path below the folders that `freetumor mcp` was given'
 const CONFIGS = ['.yaml', '.yml', '.json']
+const DIGEST = /^(ends|sha256):[0-9a-f]{64}$/
 // their texts may be paths
 const LISTS = ['.json', '.txt']
 // they would run as code
@@ -160,6 +166,10 @@ function programIn(config: RunConfig): string | null {
   if (config.runtime.python !== null) return 'runtime.python'
   if (baseline?.plugin) return 'networks.baseline.plugin'
   return generator?.plugin ? 'networks.generator.plugin' : null
+}
+
+function outsideOf(where: string, found: string): ConfigError {
+  return new ConfigError(`${where}: outside the folders of this server (found ${found})`, { hint: BELOW })
 }
 
 function unlessDamaged(error: unknown): void {

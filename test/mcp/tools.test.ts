@@ -19,6 +19,7 @@ beforeEach(async () => {
   outside = join(top, 'outside')
   for (const folder of [root, outside]) mkdirSync(folder)
   writeFileSync(join(outside, 'secret.yaml'), 'job: baseline\nname: secret-name\ndata: { datasets: [] }\n')
+  writeFileSync(join(outside, 'scan.nii.gz'), '')
   symlinkSync(outside, join(root, 'link'))
   const all = await toolsOf({ folders: [root], version: '0', control: true }, new Set())
   tools = new Map(all.map((one) => [one.name, one]))
@@ -90,6 +91,20 @@ describe('the tools of an agent', () => {
     writeFileSync(join(root, 'list.txt'), 'link/scan.nii.gz\n')
     for (const path of [list, 'list.txt'])
       await expect(call('check_data', { paths: [path] }), path).rejects.toThrow('outside the folders')
+  })
+
+  it('accept lists whose files lie in another folder of the server', async () => {
+    mkdirSync(join(root, 'lists'))
+    written('lists/list.json', { training: [{ image: '../scans/a.nii', label: '../scans/b.nii' }] })
+    const datasets = [{ name: 'x', path: 'lists/list.json', role: 'labelled', labelMap: 'region' }]
+    const file = written('listed.json', config({ data: { root: '.', datasets } }))
+    expect(await call('check_config', { config: file })).toMatchObject({
+      findings: [{ message: expect.stringContaining('no file found') }],
+    })
+    // the same text names a file outside, if it starts at the root of the data
+    mkdirSync(join(top, 'scans'))
+    writeFileSync(join(top, 'scans/a.nii'), '')
+    await expect(call('check_config', { config: file })).rejects.toThrow('outside the folders')
   })
 
   it('refuse folders with a symbolic link that leads out, except hidden ones', async () => {
