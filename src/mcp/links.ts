@@ -1,4 +1,4 @@
-import { lstat, readdir, realpath } from 'node:fs/promises'
+import { readdir, realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { UsageError } from '../errors.js'
 
@@ -42,13 +42,22 @@ export async function findLinkOut(
 
 /** Return a function that returns whether the target of a path is inside. It reads each folder once. */
 export function targetsInside(inside: (real: string) => boolean): (path: string) => Promise<boolean> {
-  const folders = new Map<string, boolean>()
+  const folders = new Map<
+    string,
+    Promise<{ readonly inside: boolean; readonly links: ReadonlySet<string> }>
+  >()
+  const read = async (folder: string) => {
+    const real = await realTarget(folder)
+    if (!inside(real)) return { inside: false, links: new Set<string>() }
+    const entries = await readdir(real, { withFileTypes: true }).catch(() => [])
+    const links = entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => name)
+    return { inside: true, links: new Set(links) }
+  }
   return async (path) => {
     const folder = dirname(path)
-    const known = folders.get(folder) ?? inside(await realTarget(folder))
-    folders.set(folder, known)
-    if (!known) return false
-    const isLink = (await lstat(path).catch(() => null))?.isSymbolicLink() ?? false
-    return isLink ? inside(await realTarget(path)) : true
+    const found = folders.get(folder) ?? read(folder)
+    folders.set(folder, found)
+    const { inside: known, links } = await found
+    return known && (!links.has(basename(path)) || inside(await realTarget(path)))
   }
 }
