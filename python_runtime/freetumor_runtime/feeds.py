@@ -11,7 +11,7 @@ from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
 from freetumor_runtime.data.call_source import CallRefusal, CallResult, PaintCall, SegmentCall
 from freetumor_runtime.data.crop_source import CropMeasures, CropVerdict
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
-from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round
+from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round, ShrunkSource
 from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, feed_pb2
 
 T = TypeVar("T")
@@ -162,8 +162,16 @@ def _round(message: feed_pb2.VariantRound, tensors) -> Round:
         subvolume_shape=tuple(message.subvolume_shape),
         accepted=tuple(message.accepted),
         kept_rejected=tuple(message.kept_rejected),
-        attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
+        attempts=tuple(_attempt(one, tensors) for one in message.attempts),
     )
+
+
+def _attempt(message: feed_pb2.Attempt, tensors) -> Attempt:
+    source = None
+    if message.HasField("source"):
+        one = message.source
+        source = ShrunkSource(_triple(one.voxel), _triple(one.centroid), _triple(one.centre), one.factor)
+    return Attempt(message.tumor, message.attempt, _tumor(message.plan, tensors), source)
 
 
 def _call(message: calls_pb2.Call, tensors) -> SegmentCall | PaintCall:

@@ -1901,6 +1901,21 @@ export interface SynthesizeInput {
    */
   readonly triesPerTumor?: number | undefined
   /**
+   * Kind of the tumors: `simulated` plans and paints them, `shrunk` makes smaller copies of real tumors of the same case and organ. `shrunk` uses no generator, and training cases with tumors only.
+   *
+   * - Default: simulated
+   * - Source: our choice
+   */
+  readonly method?: 'simulated' | 'shrunk' | undefined
+  /**
+   * Smallest and largest diameter of copies by method `shrunk`, of balls of equal volume. A diameter is drawn uniformly; no tumor is enlarged.
+   *
+   * - Unit: mm
+   * - Default: [5, 10]
+   * - Source: our choice
+   */
+  readonly shrunkDiameterMm?: readonly [number, number] | undefined
+  /**
    * Names of the written files; `nnunet` adds `_0000` to images. It changes file names only.
    *
    * - Default: plain

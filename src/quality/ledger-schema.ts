@@ -15,7 +15,7 @@ const verdict = z.enum(['accepted', 'rejected', 'recorded', 'noRoom'])
 const reason = z
   .string()
   .describe(
-    `seen, notSeen, empty, notKept (quality.keepProbability), notJudged (no baseline), noRoom, review (reviewers overrode the rule), or the broken rule: ${RULE_NAMES.join(', ')}`,
+    `seen, notSeen, empty, notKept (quality.keepProbability), notJudged (no baseline), noRoom, organTooSmall, noTumor or tumorTooSmall (method shrunk), review (reviewers overrode the rule), or the broken rule: ${RULE_NAMES.join(', ')}`,
   )
 const measures = z
   .strictObject({
@@ -40,6 +40,7 @@ export const synthesisLineSchema = z.strictObject({
   round: natural.describe('attempts of a variant with the same number were judged together'),
   organ,
   size: z.enum(['tiny', 'small', 'medium', 'large']),
+  method: z.literal('shrunk').optional().describe('a smaller copy of a real tumor; missing: a painted tumor'),
   seed: natural,
   k: z.array(z.union([z.string(), z.int()])).describe('key of the random numbers of this attempt'),
   plan: z
@@ -59,6 +60,18 @@ export const synthesisLineSchema = z.strictObject({
     })
     .nullable()
     .describe('in voxels of the prepared case; null without a place'),
+  source: z
+    .strictObject({
+      case: z.string().min(1),
+      component: natural.describe(
+        'number among the components of its id in the prepared case, from 0 in the order of their first voxels',
+      ),
+      centreMm: z.tuple([z.number(), z.number(), z.number()]),
+      diameterMm: z.number().positive().describe('of a ball of equal volume'),
+      factor: z.number().positive().max(1).describe('lengths of the copy divided by those of the source'),
+    })
+    .optional()
+    .describe('the real tumor of a copy; missing for painted tumors and without a place'),
   checkpoints: z.strictObject({
     generator: sha256.nullable(),
     baseline: sha256.nullable(),

@@ -39,6 +39,8 @@ export interface SynthesisLine {
   readonly round: number
   readonly organ: OrganName
   readonly size: string
+  /** `shrunk`: a smaller copy of a real tumor. Missing: a painted tumor. */
+  readonly method?: 'shrunk'
   readonly seed: number
   /** With the seed, the key of the random numbers of this attempt: equal keys give equal tumors. */
   readonly k: readonly (string | number)[]
@@ -55,6 +57,16 @@ export interface SynthesisLine {
     readonly textureStart: Vec3
     readonly handcraftedDifference: number
   } | null
+  /** The real tumor of a copy; missing for painted tumors, and without a place. */
+  readonly source?: {
+    readonly case: string
+    /** Number among the components of its id in the prepared case, from 0 in the order of their first voxels. */
+    readonly component: number
+    readonly centreMm: Vec3
+    /** Diameter of a ball of equal volume; that of the copy is `factor` times it. */
+    readonly diameterMm: number
+    readonly factor: number
+  }
   /** SHA-256 of the generator and of the baseline; null without one. */
   readonly checkpoints: {
     readonly generator: string | null

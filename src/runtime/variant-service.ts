@@ -1,7 +1,13 @@
 import { z } from 'zod'
-import { RoundMeasures, VariantRound, VariantWritten } from '../generated/freetumor/runtime/v1/feed.js'
+import {
+  RoundMeasures,
+  type ShrunkSource,
+  VariantRound,
+  VariantWritten,
+} from '../generated/freetumor/runtime/v1/feed.js'
 import type {
   AttemptMeasures,
+  AttemptSource,
   VariantRound as Round,
   VariantFeed,
   VariantResult,
@@ -66,14 +72,19 @@ function toRound(round: Round | null): Message {
           subvolumeShape: [...round.subvolumeShape],
           accepted: [...round.accepted],
           keptRejected: [...round.keptRejected],
-          attempts: round.attempts.map(({ tumor, attempt, plan }) => ({
+          attempts: round.attempts.map(({ tumor, attempt, plan, source }) => ({
             tumor,
             attempt,
             plan: tumorMessage(plan, `shape${tumor}`, tensors),
+            source: source === null ? undefined : sourceMessage(source),
           })),
         },
   ).finish()
   return { kind: `${PACKAGE}VariantRound`, body, tensors }
+}
+
+function sourceMessage({ voxel, centroid, centre, factor }: AttemptSource): ShrunkSource {
+  return { voxel: [...voxel], centroid: [...centroid], centre: [...centre], factor }
 }
 
 function toMeasures(one: RoundMeasures['attempts'][number]): AttemptMeasures {

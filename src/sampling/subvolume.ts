@@ -1,5 +1,12 @@
 import type { AimedSettings } from '../simulation/curriculum.js'
-import { openStream } from '../simulation/random.js'
+import { openStream, type RandomStream } from '../simulation/random.js'
+import {
+  drawShrunk,
+  planShrunk,
+  type RealTumor,
+  type ShrunkOptions,
+  type ShrunkOutcome,
+} from '../simulation/shrunk.js'
 import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
 import { IGNORED_LABEL } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
@@ -82,24 +89,61 @@ export function planAttempt(
   earlier: readonly TumorPlan[],
   positions: readonly WantedCentre[] | null = null,
 ): TumorOutcome {
-  const { label, start, shape } = subvolume
+  const { label, shape } = subvolume
   const stream = openStream(streamKey)
-  const wanted =
-    positions && centresWithin(positions, start, shape).filter((one) => isOf(one, organ, subvolume))
-  if (wanted?.length === 0) return { outcome: 'noRoom' }
+  const centre = centreOf(subvolume, organ, positions, stream)
+  if (centre === 'noRoom') return { outcome: 'noRoom' }
   return simulateTumor(
     { label, shape, organLabel: organ.label },
     {
       size: kind.size,
       radiusVoxels: kind.radiusVoxels,
       ...(kind.voxels ? { voxels: kind.voxels } : {}),
-      ...(wanted ? { centre: wanted[stream.integer(0, wanted.length - 1)]!.voxel } : {}),
+      ...(centre ? { centre } : {}),
       textureSizeVoxels: texturesFor(shape, settings.textureSizeVoxels),
       textureCount: settings.textureCount,
       earlier,
     },
     stream,
   )
+}
+
+/**
+ * Plan one attempt of a smaller copy of a real tumor of the organ. Diameter and source are those of all attempts of the tumor.
+ * @param tumors real tumors of the organ in the subvolume
+ */
+export function planShrunkAttempt(
+  subvolume: Subvolume,
+  key: AttemptKey,
+  attempt: number,
+  organ: WeightedOrgan,
+  tumors: readonly RealTumor[],
+  options: Omit<ShrunkOptions, 'centre'>,
+  positions: readonly WantedCentre[] | null = null,
+): ShrunkOutcome {
+  if (tumors.length === 0) return { outcome: 'noTumor' }
+  const { label, shape } = subvolume
+  const { seed, caseId, variant, tumor } = key
+  const ofSource = openStream([seed, 'synthesize', caseId, variant, tumor, 'source', organ.name])
+  const source = drawShrunk(tumors, options.diameterMm, ofSource)
+  const stream = openStream(attemptStreamKey(key, attempt))
+  const centre = centreOf(subvolume, organ, positions, stream)
+  if (centre === 'noRoom') return { outcome: 'noRoom' }
+  const site = { label, shape, organLabel: organ.label }
+  return planShrunk(site, source, { ...options, ...(centre ? { centre } : {}) }, stream)
+}
+
+/** Draw one of the listed positions of a case in an organ; null if none are listed. */
+function centreOf(
+  subvolume: Subvolume,
+  organ: WeightedOrgan,
+  positions: readonly WantedCentre[] | null,
+  stream: RandomStream,
+): Vec3 | null | 'noRoom' {
+  if (positions === null) return null
+  const { start, shape } = subvolume
+  const wanted = centresWithin(positions, start, shape).filter((one) => isOf(one, organ, subvolume))
+  return wanted.length === 0 ? 'noRoom' : wanted[stream.integer(0, wanted.length - 1)]!.voxel
 }
 
 function isOf(

@@ -8,12 +8,26 @@ from freetumor_runtime.data.crops import PlannedTumor
 
 
 @dataclass(frozen=True)
+class ShrunkSource:
+    """A real tumor that is shrunk, in voxels of the round's subvolume."""
+
+    # of the tumor: its component (26 neighbours) is the source
+    voxel: tuple[int, int, int]
+    # of the source, which is mapped to the voxel `centre`
+    centroid: tuple[float, float, float]
+    centre: tuple[int, int, int]
+    # lengths of the copy divided by those of the source, at most 1
+    factor: float
+
+
+@dataclass(frozen=True)
 class Attempt:
-    """A planned tumor, in voxels of the round's subvolume."""
+    """A planned tumor, in voxels of the round's subvolume. With a source, it is a smaller copy of a real tumor."""
 
     tumor: int
     attempt: int
     plan: PlannedTumor
+    source: ShrunkSource | None = None
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,17 @@ def measure(view: TumorView, wanted: Sequence[str]) -> dict[str, float]:
 
 def contrast_hu(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
     """Return the mean HU of the tumor minus that of the organ 2 to 6 voxels around it."""
-    near, far = (_dilated(synthetic_XYZ, voxels) for voxels in _RING_VOXELS)
-    ring_XYZ = far & ~near & (view.roles_XYZ == ORGAN)
+    ring_XYZ = organ_around(synthetic_XYZ, view.roles_XYZ == ORGAN)
     if not ring_XYZ.any():
         return None
     difference = view.image_XYZ[synthetic_XYZ].mean(dtype=np.float64) - view.image_XYZ[ring_XYZ].mean(dtype=np.float64)
     return difference * view.window_width_hu
+
+
+def organ_around(tumor_XYZ: np.ndarray, organ_XYZ: np.ndarray) -> np.ndarray:
+    """Return the organ 2 to 6 voxels around a tumor, bool."""
+    near, far = (_dilated(tumor_XYZ, voxels) for voxels in _RING_VOXELS)
+    return far & ~near & organ_XYZ
 
 
 def volume_ml(view: TumorView, synthetic_XYZ: np.ndarray) -> float:

@@ -29,6 +29,7 @@ from freetumor_runtime.synthesis.measures import (
 from freetumor_runtime.synthesis.painting import Field, TumorPainter, planned_voxels
 from freetumor_runtime.synthesis.plugin_synthesizer import PluginSynthesizer, plugin_synthesizer
 from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC, bounding_box
+from freetumor_runtime.synthesis.shrunk import ShrunkPainter
 from freetumor_runtime.synthesis.texture import TextureBank
 
 
@@ -117,6 +118,8 @@ class OpenSubvolume:
     painter: TumorPainter
     raw: Field | None
     plugin: PluginSynthesizer | None
+    # paints attempts with a source
+    shrunk: ShrunkPainter
     already_seen: Field | None
     real_tumor_mm: np.ndarray
     # of the edges of its real tumors; None without a real tumor, or if the measure is not requested
@@ -143,6 +146,7 @@ class OpenSubvolume:
             painter=painter,
             raw=tools.raw_field(image_XYZ),
             plugin=tools.plugin,
+            shrunk=ShrunkPainter(image_XYZ, label_XYZ),
             already_seen=tools.seen_field(image_XYZ, keep=True) if wants_already else None,
             real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm),
             real_sharpness_hu_per_mm=_real_sharpness(image_XYZ, label_XYZ, roles, spec),
@@ -190,7 +194,9 @@ def paint_attempt(
     if edge_box is None or bounding_box(placed.roles_XYZ == SYNTHETIC) is None:
         return None
     before_XYZ = painted_XYZ[placed.box].clone()
-    if subvolume.plugin is not None:
+    if attempt.source is not None:
+        subvolume.shrunk.paint(painted_XYZ, placed, attempt.source)
+    elif subvolume.plugin is not None:
         place = *variant, attempt.tumor, attempt.attempt
         subvolume.plugin.paint(painted_XYZ, subvolume.label_XYZ, placed, place)
     else:

@@ -86,6 +86,12 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       'Select organs for tumors: liver,pancreas,kidney or lung (default: all of the region)',
       organList,
     )
+    .addOption(
+      new Option(
+        '--method <method>',
+        'Paint simulated tumors, or copy real tumors of the same case and organ, shrunk to 5 to 10 mm',
+      ).choices(['simulated', 'shrunk']),
+    )
     .option('--variants <n>', 'Set the number of synthetic scans per host CT', wholeNumber(1))
     .option('--tumors <n>', 'Set the number of tumors per synthetic scan', wholeNumber(1))
     .option('--seed <n>', 'Set the seed of the tumors', wholeNumber(0))
@@ -189,8 +195,10 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
 export function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
   if (tumors.tried + tumors.noRoom === 0) return // the failed hosts are reported
   if (tumors.tried === 0) {
-    io.note(`warning: no tumor was painted: ${counted(tumors.noRoom, 'attempt')} had no room`)
-    io.note('hint: choose smaller tumors or other organs, or check the organ labels')
+    io.note(
+      `warning: no tumor was painted: ${counted(tumors.noRoom, 'attempt')} failed; ledger.jsonl has the reasons`,
+    )
+    io.note('hint: choose smaller tumors or other organs, or check the labels')
     return
   }
   io.note(

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { key, ORGAN_NAMES } from '../key.js'
 import { differs, OURS, published } from '../sources.js'
-import { count, type DeepReadonly } from '../types.js'
+import { count, type DeepReadonly, positive } from '../types.js'
 
 export const synthesizeSection = z.strictObject({
   variants: key(count.max(1000), 'Number of synthetic scans per host CT.', 'Each variant has other tumors.', {
@@ -20,6 +20,20 @@ export const synthesizeSection = z.strictObject({
     'Number of attempts before a tumor is given up.',
     'More attempts accept more tumors and take longer.',
     { unit: 'attempts', default: 10, source: published('offline') },
+  ),
+  method: key(
+    z.enum(['simulated', 'shrunk']),
+    'Kind of the tumors: `simulated` plans and paints them, `shrunk` makes smaller copies of real tumors of the same case and organ.',
+    '`shrunk` uses no generator, and training cases with tumors only.',
+    { default: 'simulated', source: OURS },
+  ),
+  shrunkDiameterMm: key(
+    z.tuple([positive.max(200), positive.max(200)]).refine(([least, most]) => most >= least, {
+      message: 'must have the smaller diameter first',
+    }),
+    'Smallest and largest diameter of copies by method `shrunk`, of balls of equal volume.',
+    'A diameter is drawn uniformly; no tumor is enlarged.',
+    { unit: 'mm', default: [5, 10], source: OURS },
   ),
   layout: key(
     z.enum(['plain', 'nnunet']),

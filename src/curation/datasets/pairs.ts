@@ -26,6 +26,7 @@ export interface PairedCases {
  * @param labels folder or data set; undefined: the labels of the data set itself
  * @param labelMap default: the labels have the ids of the region, but for those that their dataset.json ignores.
  * Merged masks always have the ids of the region
+ * @param split default: all cases of a data set that has several
  * @throws DataError for a path without a scan, or scans without a label
  */
 export async function pairCases(
@@ -33,8 +34,9 @@ export async function pairCases(
   labels: string | undefined,
   region: Region,
   labelMap?: LabelIdMap,
+  split: 'training' | 'all' = 'all',
 ): Promise<PairedCases> {
-  const found = await scansAt(images, { split: 'all' })
+  const found = await scansAt(images, { split })
   const list = {
     ...found,
     source: images,

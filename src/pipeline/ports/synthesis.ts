@@ -78,7 +78,20 @@ export interface VariantRound {
     readonly tumor: number
     readonly attempt: number
     readonly plan: PlannedTumor
+    /** The plan is a smaller copy of a real tumor; null: it is painted. */
+    readonly source: AttemptSource | null
   }[]
+}
+
+/** A real tumor that is shrunk, in voxels of the subvolume. */
+export interface AttemptSource {
+  /** A voxel of the tumor: its component (26 neighbours) is the source. */
+  readonly voxel: Vec3
+  /** Centroid of the source, which is mapped to the voxel `centre`. */
+  readonly centroid: Vec3
+  readonly centre: Vec3
+  /** Lengths of the copy divided by those of the source, at most 1. */
+  readonly factor: number
 }
 
 export interface AttemptMeasures {

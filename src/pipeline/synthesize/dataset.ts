@@ -16,6 +16,7 @@ import type { CaseToPrepare } from '../prepare/run.js'
 import { writeLedgerReport } from '../report/write.js'
 import { type ReviewSummary, writeReviewSummary } from '../review-summary.js'
 import { datasetMark, type ProvenanceFacts, recordProvenance } from './provenance.js'
+import { refusedSources } from './refused-sources.js'
 import type { SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 
@@ -76,6 +77,7 @@ export async function concludeSynthesis(
       a.attempt - b.attempt,
   )
   await writeWhole(join(out, LEDGER), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  for (const text of refusedSources(lines)) context.note(text, 'warning')
   const scans = syntheticScans(out, settings, hosts, lines)
   const list = {
     ...datasetList(settings, scans, namesOfIds(settings, hosts)),

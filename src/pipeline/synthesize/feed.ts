@@ -1,5 +1,5 @@
 import { FreetumorError } from '../../errors.js'
-import { judge, judgeTogether, keptByChance, type Verdict } from '../../quality/judge.js'
+import { judge, judgeTogether, keptByChance } from '../../quality/judge.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
 import { affineOf, readCentres } from '../../sampling/cache-reader.js'
@@ -10,18 +10,22 @@ import {
   attemptStreamKey,
   drawTumorKind,
   planAttempt,
+  planShrunkAttempt,
   readSubvolume,
   type Subvolume,
 } from '../../sampling/subvolume.js'
 import { asPlanned, type TumorKind, type WantedCentre } from '../../sampling/tumors.js'
 import { openStream } from '../../simulation/random.js'
-import type { TumorPlan } from '../../simulation/tumor.js'
-import { applyAffine } from '../../volume/geometry.js'
-import type { Affine, Vec3 } from '../../volume/volume.js'
+import { type RealTumor, realTumors, type ShrunkOutcome } from '../../simulation/shrunk.js'
+import { radiusVoxelsOf, sizeOfRadius } from '../../simulation/size.js'
+import type { TumorOutcome, TumorPlan } from '../../simulation/tumor.js'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
+import type { Affine } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
 import type { AttemptMeasures, VariantFeed, VariantRound, WrittenVariant } from '../ports/synthesis.js'
 import { sizeSettings } from '../tumor-sizes.js'
-import { type KeepOptions, type RejectedToKeep, rejectedFileOf, rejectedToKeep } from './rejected.js'
+import { type Attempt, finishedLines, lineStart, triedLine } from './lines.js'
+import { type KeepOptions, type RejectedToKeep, rejectedToKeep } from './rejected.js'
 import type { SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 
@@ -34,7 +38,7 @@ export interface HostCase {
 /** The settings that plans and verdicts depend on. */
 type FeedSettings = Pick<
   SynthesisSettings,
-  'seed' | 'prepare' | 'patchVoxels' | 'organs' | 'simulation' | 'synthesize'
+  'seed' | 'region' | 'prepare' | 'patchVoxels' | 'organs' | 'simulation' | 'synthesize'
 >
 
 export interface VariantFeedOptions extends Pick<KeepOptions, 'allHosts' | 'rejectedFiles'> {
@@ -62,6 +66,8 @@ interface OpenCase {
   readonly organs: readonly WeightedOrgan[]
   /** Listed positions of the case. */
   readonly centres: readonly WantedCentre[] | null
+  /** Real tumors by the id of their organ, for the method `shrunk`; else empty. */
+  readonly tumors: ReadonlyMap<number, readonly RealTumor[]>
   readonly variants: number[]
   readonly toKeep: RejectedToKeep
 }
@@ -71,13 +77,6 @@ interface Tumor extends TumorKind {
   attempt: number
   organAt: number
   plan: TumorPlan | null
-}
-
-interface Attempt {
-  readonly tumor: number
-  readonly attempt: number
-  readonly organ: WeightedOrgan
-  readonly plan: TumorPlan
 }
 
 interface Variant {
@@ -116,8 +115,11 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       const found = await subvolumeOf(host)
       if ('message' in found) options.onFailure(id, found)
       else {
-        const organs = settings.organs.filter(({ label }) => found.subvolume.label.includes(label))
-        return { id, ...found, organs, variants, toKeep: rejectedToKeep(options, id) }
+        const tumors = isShrunk(settings) ? tumorsOf(found.subvolume, settings) : new Map()
+        const organs = settings.organs.filter(
+          ({ label }) => found.subvolume.label.includes(label) && mayReceive(settings, tumors.get(label)),
+        )
+        return { id, ...found, organs, tumors, variants, toKeep: rejectedToKeep(options, id) }
       }
     }
     return null
@@ -170,7 +172,7 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       }
       const variant = current.get(rank)!
       const seconds = { ...result.seconds, plan: Number(variant.planSeconds.toFixed(4)) }
-      options.onVariant(finished(variant.lines, result), { ...result, seconds })
+      options.onVariant(finishedLines(variant.lines, result), { ...result, seconds })
       current.delete(rank)
     },
   }
@@ -182,7 +184,7 @@ function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, varia
     // for a case without any of the organs, the ledger still names the missing organ
     const present = working.organs.length > 0 ? working.organs : settings.organs
     const kind = drawTumorKind(keyOf(settings, working, variant, tumor), present, sizes)
-    return { ...kind, attempt: 0, organAt: 0, plan: null }
+    return { ...kind, ...shrunkSize(settings), attempt: 0, organAt: 0, plan: null }
   })
   return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
 }
@@ -200,10 +202,19 @@ function nextRound(options: VariantFeedOptions, variant: Variant, settled: Settl
     subvolumeStart: subvolume.start,
     subvolumeShape: subvolume.shape,
     ...settled,
-    attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
+    attempts: variant.waiting.map(({ tumor, attempt, organ, plan, source }) => ({
       tumor,
       attempt,
       plan: asPlanned(organ.name, plan, 0),
+      source:
+        source === null
+          ? null
+          : {
+              voxel: source.tumor.voxel,
+              centroid: source.tumor.centroid,
+              centre: plan.centre,
+              factor: source.factor,
+            },
     })),
   }
 }
@@ -240,20 +251,21 @@ function planNext(
   number: number,
   earlier: readonly TumorPlan[],
 ): Attempt | null {
-  const { settings } = options
-  const { case: working } = variant
+  const { settings, checkpoints } = options
+  const { case: working, round } = variant
   const tumor = variant.tumors[number]!
-  const { texture } = settings.simulation
-  const textures = { textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
+  const key = keyOf(settings, working, variant.variant, number)
   while (tumor.attempt < settings.synthesize.triesPerTumor && tumor.organAt < tumor.organs.length) {
     const attempt = tumor.attempt++
     const organ = tumor.organs[tumor.organAt]!
-    const key = attemptStreamKey(keyOf(settings, working, variant.variant, number), attempt)
-    const found = planAttempt(working.subvolume, key, organ, tumor, textures, earlier, working.centres)
-    if (found.outcome === 'placed') return { tumor: number, attempt, organ, plan: found.plan }
+    const found = planOne(settings, working, key, attempt, organ, tumor, earlier)
+    if (found.outcome === 'placed') {
+      const source = 'source' in found ? found.source : null
+      return { tumor: number, attempt, organ, plan: found.plan, source }
+    }
     tumor.organAt++
     variant.lines.push({
-      ...lineStart(options, variant, number, attempt, organ),
+      ...lineStart(key, attempt, { round, organ, size: tumor.size, checkpoints }, isShrunk(settings)),
       plan: null,
       verdict: 'noRoom',
       reason: found.outcome,
@@ -261,6 +273,31 @@ function planNext(
     })
   }
   return null
+}
+
+/** Plan one attempt by the method of the synthesis. */
+function planOne(
+  settings: FeedSettings,
+  { subvolume, centres, tumors }: OpenCase,
+  key: AttemptKey,
+  attempt: number,
+  organ: WeightedOrgan,
+  kind: TumorKind,
+  earlier: readonly TumorPlan[],
+): TumorOutcome | ShrunkOutcome {
+  if (!isShrunk(settings)) {
+    const { sizeVoxels, count } = settings.simulation.texture
+    const textures = { textureSizeVoxels: sizeVoxels, textureCount: count }
+    const streamKey = attemptStreamKey(key, attempt)
+    return planAttempt(subvolume, streamKey, organ, kind, textures, earlier, centres)
+  }
+  const shrunk = {
+    diameterMm: settings.synthesize.shrunkDiameterMm,
+    spacingMm: settings.prepare.spacingMm,
+    tumorLabels: LABEL_SCHEMES[settings.region].organs.map(({ tumorLabel }) => tumorLabel),
+    earlier,
+  }
+  return planShrunkAttempt(subvolume, key, attempt, organ, tumors.get(organ.label) ?? [], shrunk, centres)
 }
 
 /** Numbers of the tumors of a round that stay, and of the rejected ones that are written for reviewers. */
@@ -286,7 +323,11 @@ function settle(
     const key = keyOf(settings, variant.case, variant.variant, one.tumor)
     const uniform = () => openStream([...attemptStreamKey(key, one.attempt), 'keep']).uniform()
     const verdict = keptByChance(verdicts[at]!, policy, uniform)
-    const line = reviewedLine(triedLine(options, variant, one, verdict), options.reviews)
+    const { organ, plan } = one
+    const facts = { round: variant.round, organ, size: plan.size, checkpoints: options.checkpoints }
+    const start = lineStart(key, one.attempt, facts, isShrunk(settings))
+    const grid = { affine: variant.case.affine, start: variant.case.subvolume.start }
+    const line = reviewedLine(triedLine(start, one, verdict, grid, hasBaseline), options.reviews)
     variant.lines.push(line)
     if (line.verdict === 'accepted') {
       variant.tumors[one.tumor]!.plan = one.plan
@@ -303,86 +344,31 @@ function reviewedLine(line: SynthesisLine, reviews: VariantFeedOptions['reviews'
   return verdict === line.verdict ? { ...line, review } : { ...line, verdict, reason: 'review', review }
 }
 
-function triedLine(
-  options: VariantFeedOptions,
-  variant: Variant,
-  one: Attempt,
-  verdict: Verdict,
-): SynthesisLine {
-  const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } =
-    one.plan
-  const { affine, subvolume } = variant.case
-  const { start } = subvolume
-  const inCase = (voxel: Vec3): Vec3 => [voxel[0] + start[0], voxel[1] + start[1], voxel[2] + start[2]]
-  return {
-    ...lineStart(options, variant, one.tumor, one.attempt, one.organ),
-    plan: {
-      centre: inCase(centre),
-      radii,
-      boxOrigin: inCase(boxOrigin),
-      boxShape: box.shape,
-      centreMm: applyAffine(affine, middleOf(inCase(boxOrigin), box.shape)),
-      edgeSigma,
-      textureIndex,
-      textureStart,
-      handcraftedDifference,
-    },
-    verdict: verdict.accepted ? 'accepted' : 'rejected',
-    reason: verdict.reason,
-    measures: options.hasBaseline ? verdict.measures : withoutSeen(verdict.measures),
-  }
+function isShrunk({ synthesize }: Pick<FeedSettings, 'synthesize'>): boolean {
+  return synthesize.method === 'shrunk'
 }
 
-/** Return the centre of a box, in voxels. */
-function middleOf(origin: Vec3, shape: Vec3): Vec3 {
-  const along = (axis: 0 | 1 | 2): number => origin[axis] + (shape[axis] - 1) / 2
-  return [along(0), along(1), along(2)]
+function tumorsOf(
+  subvolume: Subvolume,
+  { organs, prepare }: FeedSettings,
+): ReadonlyMap<number, readonly RealTumor[]> {
+  const found = organs.map((organ) => {
+    return [organ.label, realTumors(subvolume, organ.tumorLabel, prepare.spacingMm)] as const
+  })
+  return new Map(found)
 }
 
-/** Return the measures without the detections: without a baseline, zeros would mean that it detected nothing. */
-function withoutSeen(measures: Verdict['measures']): SynthesisLine['measures'] {
-  const { seenVoxels: _, alreadySeenVoxels: __, shareSeen: ___, ...taken } = measures
-  return taken
+/** Return whether an organ can receive a tumor: a copy needs a real tumor that is large enough. */
+function mayReceive(settings: FeedSettings, tumors: readonly RealTumor[] = []): boolean {
+  if (!isShrunk(settings)) return true
+  const [smallestMm] = settings.synthesize.shrunkDiameterMm
+  return tumors.some(({ diameterMm }) => diameterMm >= smallestMm)
 }
 
-function lineStart(
-  { settings, checkpoints }: VariantFeedOptions,
-  variant: Variant,
-  tumor: number,
-  attempt: number,
-  organ: WeightedOrgan,
-) {
-  const key = keyOf(settings, variant.case, variant.variant, tumor)
-  return {
-    case: variant.case.id,
-    host: null,
-    variant: variant.variant,
-    tumor,
-    attempt,
-    round: variant.round,
-    organ: organ.name,
-    size: variant.tumors[tumor]!.size,
-    seed: settings.seed,
-    k: attemptStreamKey(key, attempt),
-    checkpoints,
-    time: '',
-  }
-}
-
-/** Return the lines of a finished variant in the order of its tumors, with the final facts of the variant. */
-function finished(lines: readonly SynthesisLine[], result: WrittenVariant): SynthesisLine[] {
-  const time = new Date().toISOString()
-  const sorted = [...lines].sort((a, b) => a.tumor - b.tumor || a.attempt - b.attempt)
-  const { files, sha256 } = result
-  return sorted.map((line, at) => ({
-    ...line,
-    host: result.host ?? null,
-    ...(line.verdict === 'accepted' && files ? { file: files.image } : {}),
-    ...(line.verdict === 'accepted' && sha256 ? { sha256: sha256.image } : {}),
-    ...rejectedFileOf(line, result),
-    ...(at === sorted.length - 1 ? { last: true as const } : {}),
-    time,
-  }))
+/** Return the size of copies that find no source or place; a planned copy has its own. */
+function shrunkSize({ synthesize, prepare }: FeedSettings): Partial<Pick<Tumor, 'size'>> {
+  if (!isShrunk({ synthesize })) return {}
+  return { size: sizeOfRadius(radiusVoxelsOf(synthesize.shrunkDiameterMm[0] / 2, prepare.spacingMm)) }
 }
 
 function placedPlans(variant: Variant): TumorPlan[] {

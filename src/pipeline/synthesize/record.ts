@@ -41,6 +41,7 @@ export function recordedSettings(
   { reviews, calibration }: RecordedContents,
 ): Record<string, unknown> {
   const { policy, rejectedShare, attempts: _, keepProbability, ...published } = quality
+  const { method, shrunkDiameterMm, ...others } = synthesize
   return {
     seed,
     region,
@@ -56,7 +57,12 @@ export function recordedSettings(
       ...(policy === 'published' ? {} : { policy, calibration: published.calibration, rejectedShare }),
       ...(keepProbability === 1 ? {} : { keepProbability }),
     },
-    synthesize: { ...synthesize, variants: undefined, keepRejected: synthesize.keepRejected || undefined },
+    synthesize: {
+      ...others,
+      variants: undefined,
+      keepRejected: others.keepRejected || undefined,
+      ...(method === 'shrunk' ? { method, shrunkDiameterMm } : {}),
+    },
     judgeOverlap: rest.evaluation.overlap,
     channel: rest.generatorChannel,
     checkpoints,
@@ -82,6 +88,8 @@ function weightSets({ generator, baseline }: Pick<SynthesisSettings, 'generator'
 export const PAINTING = {
   top: ['seed', 'region', 'spacingMm', 'windowHu', 'patchVoxels', 'simulation', 'channel'],
   synthesize: ['specialist', 'overlap', 'windowBatch'],
+  /** Keys of `synthesize` that are absent by default. */
+  shrunk: ['method', 'shrunkDiameterMm'],
 } as const
 
 /** Return the SHA-256 of the settings that paint tumors, for the marks of the files. */
@@ -96,6 +104,7 @@ export function paintingHash(recorded: Readonly<Record<string, unknown>>): strin
     plugins?.generator ?? null,
     // absent by default: hashes of earlier versions stay
     ...(set === undefined ? [] : [set]),
+    ...PAINTING.shrunk.flatMap((key) => (synthesize as Readonly<Record<string, unknown>>)[key] ?? []),
   ]
   return createHash('sha256').update(JSON.stringify(painting)).digest('hex')
 }

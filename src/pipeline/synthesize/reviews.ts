@@ -157,7 +157,7 @@ async function refuseOtherPainting(
   const part = (of: typeof before, section: string, keys: readonly string[]): unknown =>
     keys.map((key) => asRecord(of[section])?.[key])
   const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b)
-  const painting = PAINTING.synthesize
+  const painting = [...PAINTING.synthesize, ...PAINTING.shrunk]
   const others = [
     ...PAINTING.top.filter((key) => differs(before[key], now[key])),
     ...(differs(part(before, 'synthesize', painting), part(now, 'synthesize', painting))

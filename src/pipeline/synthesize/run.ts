@@ -1,18 +1,11 @@
 import { join, resolve } from 'node:path'
-import type { DataSection } from '../../config/sections/data.js'
 import { caseFileNames } from '../../curation/case-file-names.js'
-import { curate, curationWarnings } from '../../curation/datasets/curate.js'
-import type { LeftOut } from '../../curation/datasets/file-names.js'
-import { makeManifest } from '../../curation/datasets/manifest.js'
-import { pairCases } from '../../curation/datasets/pairs.js'
-import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
-import { DataError, UsageError } from '../../errors.js'
+import { UsageError } from '../../errors.js'
 import { openJsonLog } from '../../jsonl.js'
 import type { LicensedSource } from '../../provenance/licence.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
-import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
 import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
@@ -36,6 +29,7 @@ import {
 } from './dataset.js'
 import { withEarlierSources } from './earlier-sources.js'
 import { openVariantFeed } from './feed.js'
+import { type Hosts, hostsOf } from './hosts.js'
 import { hostSources, refuseForbidden, weightsSources } from './provenance.js'
 import { paintingHash, recordedSettings, refuseOtherSettings } from './record.js'
 import { openSynthesisReviews, type SynthesisReviews } from './reviews.js'
@@ -46,20 +40,12 @@ export interface SynthesizeOptions {
   readonly settings: SynthesisSettings
   readonly out: string
   /** Healthy scans that receive tumors, the path of them, or the data sets that list them. */
-  readonly hosts: readonly CaseToPrepare[] | HostPath | DataSection
+  readonly hosts: Hosts
   /** Licence of the hosts. Default: that of their data sets in the registry or in the configuration. */
   readonly licence?: string | undefined
   /** Work on the hosts of one shard only. */
   readonly shard?: Shard | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
-}
-
-/** Host CTs at a path of any layout. */
-export interface HostPath {
-  readonly images: string
-  /** Their labels, if they lie apart. */
-  readonly labels?: string | undefined
-  readonly labelMap?: LabelIdMap | undefined
 }
 
 export interface SynthesisProgress {
@@ -101,7 +87,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const { policy, calibration } = await openPolicy(settings.quality, settings.prepare)
   refuseOtherBaseline(calibration, hashes.baseline)
   const contents = { reviews: null as string | null, calibration: calibration?.sha256 ?? null }
-  const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
+  const { hosts, leftOut } = await hostsOf(options.hosts, settings, context)
   const sources = await withEarlierSources([...ofHosts, ...weightsSources(weights)], hosts, context)
   refuseForbidden(sources)
   noteUnstated(sources, context)
@@ -314,29 +300,6 @@ function openPace(): (done: number) => number | null {
     first ??= performance.now()
     return done < 2 ? null : (performance.now() - first) / 1000 / (done - 1)
   }
-}
-
-/** Return everything but tests that has a label. */
-async function hostsOf(
-  given: SynthesizeOptions['hosts'],
-  region: Region,
-  context: StageContext,
-): Promise<{ hosts: readonly CaseToPrepare[]; leftOut: readonly LeftOut[] }> {
-  if ('length' in given) return { hosts: given, leftOut: [] }
-  const isPath = 'images' in given
-  const { notes, ...found } = isPath
-    ? { ...(await pairCases(given.images, given.labels, region, given.labelMap)), missing: [] }
-    : await curate(given, region)
-  for (const text of curationWarnings(found)) context.note(text, 'warning')
-  for (const text of notes) context.note(text)
-  const hosts = found.cases.filter(({ split, label }) => split !== 'test' && label !== null)
-  if (hosts.length === 0)
-    throw new DataError('data.datasets: no host CT (expected a case with a label that is no test case)', {
-      hint: 'add scans with organ labels; `freetumor data list` and `freetumor data check` list the cases',
-    })
-  // refuses two hosts of one id before anything is written
-  makeManifest(hosts)
-  return { hosts, leftOut: found.leftOut }
 }
 
 function identitiesOf(plugins: NonNullable<EarlierWeights['plugins']>) {

@@ -55,6 +55,7 @@ export interface SynthesisFlags {
   readonly channel?: 'organ' | 'shared' | undefined
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
   readonly layout?: 'plain' | 'nnunet' | undefined
+  readonly method?: 'simulated' | 'shrunk' | undefined
   readonly workers?: number | undefined
   /** File of review decisions, or the folder that holds it. */
   readonly reviews?: string | undefined
@@ -72,7 +73,11 @@ export function synthesisSettings(
   const { name, region, prepare, quality, evaluation, report, networks, sampling } = sections
   const { seed, synthesize, simulation, runtime } = withFlags(sections, flags)
   const organWeights = plannedWeights(region, synthesize.specialist, simulation.organWeights)
-  const { generator, baseline } = networks
+  const isShrunk = synthesize.method === 'shrunk'
+  if (isShrunk) checkShrunk(synthesize, prepare, flags)
+  const { baseline } = networks
+  // a configuration of a training may have a generator: copies of real tumors do not need it
+  const generator = isShrunk ? null : networks.generator
   const weights = setsOf(flags.weights)
   return {
     name,
@@ -177,6 +182,7 @@ function withFlags(
       variants: flags.variants ?? synthesize.variants,
       tumorsPerVariant: flags.tumors ?? synthesize.tumorsPerVariant,
       layout: flags.layout ?? synthesize.layout,
+      method: flags.method ?? synthesize.method,
       keepRejected: flags.keepRejected ?? synthesize.keepRejected,
       specialist: flags.region === 'specialist' ? organs[0] : synthesize.specialist,
     },
@@ -186,6 +192,28 @@ function withFlags(
     },
     runtime: { ...runtime, processesPerNode: flags.workers ?? runtime.processesPerNode },
   })
+}
+
+/** Copies of fewer voxels across have neither a shape nor a certain label (docs/method.md#shrunk-real-tumors). */
+const LEAST_VOXELS = 3
+
+function checkShrunk(
+  { shrunkDiameterMm: [smallestMm] }: SynthesisSections['synthesize'],
+  { spacingMm }: SynthesisSections['prepare'],
+  { generator }: SynthesisFlags,
+): void {
+  if (generator !== undefined)
+    throw new UsageError('--generator: not possible with method shrunk, which copies real tumors', {
+      hint: 'omit --generator, or use --method simulated',
+    })
+  const leastMm = LEAST_VOXELS * Math.max(...spacingMm)
+  if (smallestMm < leastMm)
+    throw new ConfigError(
+      `synthesize.shrunkDiameterMm: too small for the grid (expected at least ${LEAST_VOXELS} voxels, ${leastMm} mm, found ${smallestMm} mm)`,
+      {
+        hint: `set prepare.spacingMm to at most ${Math.floor((100 * smallestMm) / LEAST_VOXELS) / 100} mm along each axis, or larger diameters`,
+      },
+    )
 }
 
 type OrganWeights = SynthesisSections['simulation']['organWeights']

@@ -145,7 +145,22 @@ export interface Attempt {
   /** Number of the tumor in its variant, and of the attempt. */
   tumor: number;
   attempt: number;
-  plan: PlannedTumor | undefined;
+  plan:
+    | PlannedTumor
+    | undefined;
+  /** The plan is a smaller copy of a real tumor; absent: it is painted. */
+  source: ShrunkSource | undefined;
+}
+
+/** A real tumor that is shrunk, in voxels of the subvolume. */
+export interface ShrunkSource {
+  /** A voxel of the tumor: its component (26 neighbours) is the source. */
+  voxel: number[];
+  /** Centroid of the source, which is mapped to the voxel `centre`. */
+  centroid: number[];
+  centre: number[];
+  /** Lengths of the copy divided by those of the source, at most 1. */
+  factor: number;
 }
 
 export interface RoundMeasures {
@@ -1672,7 +1687,7 @@ export const VariantRound: MessageFns<VariantRound> = {
 };
 
 function createBaseAttempt(): Attempt {
-  return { tumor: 0, attempt: 0, plan: undefined };
+  return { tumor: 0, attempt: 0, plan: undefined, source: undefined };
 }
 
 export const Attempt: MessageFns<Attempt> = {
@@ -1685,6 +1700,9 @@ export const Attempt: MessageFns<Attempt> = {
     }
     if (message.plan !== undefined) {
       PlannedTumor.encode(message.plan, writer.uint32(26).fork()).join();
+    }
+    if (message.source !== undefined) {
+      ShrunkSource.encode(message.source, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1726,6 +1744,14 @@ export const Attempt: MessageFns<Attempt> = {
             message.plan = PlannedTumor.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.source = ShrunkSource.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1748,6 +1774,142 @@ export const Attempt: MessageFns<Attempt> = {
     message.plan = (object.plan !== undefined && object.plan !== null)
       ? PlannedTumor.fromPartial(object.plan)
       : undefined;
+    message.source = (object.source !== undefined && object.source !== null)
+      ? ShrunkSource.fromPartial(object.source)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseShrunkSource(): ShrunkSource {
+  return { voxel: [], centroid: [], centre: [], factor: 0 };
+}
+
+export const ShrunkSource: MessageFns<ShrunkSource> = {
+  encode(message: ShrunkSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.voxel.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.voxel) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.centroid.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.centroid) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    if (message.centre.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.centre) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.factor !== 0) {
+      writer.uint32(33).double(message.factor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShrunkSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShrunkSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.voxel.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.voxel.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag === 17) {
+              message.centroid.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.centroid.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.centre.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.centre.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.factor = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ShrunkSource>): ShrunkSource {
+    return ShrunkSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ShrunkSource>): ShrunkSource {
+    const message = createBaseShrunkSource();
+    message.voxel = object.voxel?.map((e) => e) || [];
+    message.centroid = object.centroid?.map((e) => e) || [];
+    message.centre = object.centre?.map((e) => e) || [];
+    message.factor = object.factor ?? 0;
     return message;
   },
 };

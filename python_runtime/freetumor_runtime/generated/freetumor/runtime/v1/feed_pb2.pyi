@@ -176,14 +176,28 @@ class VariantRound(_message.Message):
     def __init__(self, finished: bool = ..., case_id: _Optional[str] = ..., variant: _Optional[int] = ..., subvolume_start: _Optional[_Iterable[int]] = ..., subvolume_shape: _Optional[_Iterable[int]] = ..., accepted: _Optional[_Iterable[int]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., kept_rejected: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("tumor", "attempt", "plan")
+    __slots__ = ("tumor", "attempt", "plan", "source")
     TUMOR_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     tumor: int
     attempt: int
     plan: PlannedTumor
-    def __init__(self, tumor: _Optional[int] = ..., attempt: _Optional[int] = ..., plan: _Optional[_Union[PlannedTumor, _Mapping]] = ...) -> None: ...
+    source: ShrunkSource
+    def __init__(self, tumor: _Optional[int] = ..., attempt: _Optional[int] = ..., plan: _Optional[_Union[PlannedTumor, _Mapping]] = ..., source: _Optional[_Union[ShrunkSource, _Mapping]] = ...) -> None: ...
+
+class ShrunkSource(_message.Message):
+    __slots__ = ("voxel", "centroid", "centre", "factor")
+    VOXEL_FIELD_NUMBER: _ClassVar[int]
+    CENTROID_FIELD_NUMBER: _ClassVar[int]
+    CENTRE_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    voxel: _containers.RepeatedScalarFieldContainer[int]
+    centroid: _containers.RepeatedScalarFieldContainer[float]
+    centre: _containers.RepeatedScalarFieldContainer[int]
+    factor: float
+    def __init__(self, voxel: _Optional[_Iterable[int]] = ..., centroid: _Optional[_Iterable[float]] = ..., centre: _Optional[_Iterable[int]] = ..., factor: _Optional[float] = ...) -> None: ...
 
 class RoundMeasures(_message.Message):
     __slots__ = ("attempts",)
