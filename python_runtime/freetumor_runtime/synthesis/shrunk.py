@@ -12,17 +12,31 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.boxes import Box, as_box, grown, within
 from freetumor_runtime.data.components import components
 from freetumor_runtime.data.variant_source import ShrunkSource
 from freetumor_runtime.synthesis.measures import organ_around
 from freetumor_runtime.synthesis.painting import PlacedTumor
-from freetumor_runtime.synthesis.render import is_organ
+from freetumor_runtime.synthesis.render import ORGAN, SYNTHETIC, is_organ
 
 _TRUNCATE = 4.0
-# the ring around a source ends within it
+# the organ around a source lies within it
 _MARGIN = 6
 _ALL_NEIGHBOURS = np.ones((3, 3, 3), bool)
+# Deviations of the host beyond it are structures, not noise: it keeps 99.7 % of normal noise.
+_NOISE_SIGMAS = 3
+# of a normal distribution, its standard deviation divided by its median absolute deviation
+_SIGMA_OF_MAD = 1.4826
+
+
+@dataclass(frozen=True)
+class RealTumor:
+    """A source in its bounding box, whose first voxel is `start`: its voxels, and their difference to the organ."""
+
+    start: tuple[int, ...]
+    mask_XYZ: np.ndarray
+    difference_XYZ: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -31,56 +45,73 @@ class ShrunkPainter:
 
     image_XYZ: Tensor
     label_XYZ: Tensor
-    # (tumor id, voxel) -> first voxel of the box, and the difference in it: 0 outside the tumor
-    _differences: dict[tuple[int, ...], tuple[tuple[int, ...], np.ndarray]] = field(default_factory=dict, repr=False)
+    # (tumor id, voxel) -> source
+    _tumors: dict[tuple[int, ...], RealTumor] = field(default_factory=dict, repr=False)
 
     def paint(self, painted_XYZ: Tensor, placed: PlacedTumor, source: ShrunkSource) -> None:
         """Add the copy to an image in place, on voxels of the organ; all others keep their bits."""
-        start, difference_XYZ = self._difference(placed, source.voxel)
-        change_XYZ = shrunk_difference(difference_XYZ, start, source, placed.tumor.edge_sigma, placed.box)
-        change = torch.from_numpy(change_XYZ).to(painted_XYZ.device)
+        tumor = self._tumor(placed.organ, source.voxel)
+        weight_XYZ, change_XYZ = (
+            shrunk(array_XYZ, tumor.start, source, placed.tumor.edge_sigma, placed.box)
+            for array_XYZ in (tumor.mask_XYZ, tumor.difference_XYZ)
+        )
+        host_XYZ = self.image_XYZ[placed.box].cpu().numpy()
+        change_XYZ += weight_XYZ * without_structures(host_XYZ, placed.roles_XYZ.cpu().numpy())
+        change = torch.from_numpy(change_XYZ.astype(np.float32)).to(painted_XYZ.device)
         painted_XYZ[placed.box].add_(change * is_organ(placed.roles_XYZ))
 
-    def _difference(self, placed: PlacedTumor, voxel: Sequence[int]) -> tuple[tuple[int, ...], np.ndarray]:
-        organ = placed.organ
+    def _tumor(self, organ: Organ, voxel: Sequence[int]) -> RealTumor:
         key = organ.tumorLabel, *voxel
-        if key not in self._differences:
+        if key not in self._tumors:
             numbers_XYZ = components((self.label_XYZ == organ.tumorLabel).cpu().numpy(), _ALL_NEIGHBOURS)
             number = int(numbers_XYZ[tuple(voxel)])
             inside = as_box(ndimage.find_objects(numbers_XYZ, number)[number - 1])
             box = grown(inside, _MARGIN, numbers_XYZ.shape)
             mask_XYZ = numbers_XYZ[box] == number
-            organ_XYZ = (self.label_XYZ[box] == organ.label).cpu().numpy()
-            level = self._organ_level(organ.label, box, organ_around(mask_XYZ, organ_XYZ))
-            difference_XYZ = np.where(mask_XYZ, self.image_XYZ[box].cpu().numpy() - level, np.float32(0))
+            level = self._organ_level(organ.label, box, mask_XYZ)
+            part = within(inside, box)
+            difference_XYZ = self.image_XYZ[inside].cpu().numpy() - level
+            mask_XYZ = mask_XYZ[part]
             start = tuple(side.start for side in inside)
-            self._differences[key] = start, difference_XYZ[within(inside, box)]
-        return self._differences[key]
+            self._tumors[key] = RealTumor(start, mask_XYZ, np.where(mask_XYZ, difference_XYZ, 0))
+        return self._tumors[key]
 
-    def _organ_level(self, label: int, box: Box, ring_XYZ: np.ndarray) -> np.float32:
+    def _organ_level(self, label: int, box: Box, mask_XYZ: np.ndarray) -> float:
         """Return the median of the organ around a tumor, which vessels do not shift; without any, of the organ."""
+        ring_XYZ = organ_around(mask_XYZ, (self.label_XYZ[box] == label).cpu().numpy())
         if ring_XYZ.any():
-            return np.median(self.image_XYZ[box].cpu().numpy()[ring_XYZ])
-        return np.median(self.image_XYZ[self.label_XYZ == label].cpu().numpy())
+            return float(np.median(self.image_XYZ[box].cpu().numpy()[ring_XYZ]))
+        return float(np.median(self.image_XYZ[self.label_XYZ == label].cpu().numpy()))
 
 
-def shrunk_difference(
-    difference_XYZ: np.ndarray, start: Sequence[int], source: ShrunkSource, sigma: float, box: Box
-) -> np.ndarray:
-    """Return the difference of a copy in a box of its volume, float32.
+def shrunk(array_XYZ: np.ndarray, start: Sequence[int], source: ShrunkSource, sigma: float, box: Box) -> np.ndarray:
+    """Return an array of a source, shrunk, in a box of its volume, float64.
 
-    `difference_XYZ` is that of the source, whose first voxel is `start`; outside it is 0. Voxel `source.centre` of the
-    copy takes the value at `source.centroid`, smoothed by a Gaussian of `sigma` voxels of the COPY and interpolated
-    linearly. On an anisotropic grid, `sigma` is as many voxels along each axis, so as many mm as each spacing has.
+    The first voxel of the array is `start` of the volume; outside it is 0. Voxel `source.centre` takes the value at
+    `source.centroid`, smoothed by a Gaussian of `sigma` voxels of the COPY along each axis, which suppresses what its
+    grid cannot hold, and interpolated linearly.
     """
     source_sigma = sigma / source.factor
     margin = int(_TRUNCATE * source_sigma + 0.5) + 1
-    smooth_XYZ = ndimage.gaussian_filter(
-        np.pad(difference_XYZ, margin).astype(np.float64), source_sigma, mode="constant", truncate=_TRUNCATE
-    )
+    padded_XYZ = np.pad(array_XYZ.astype(np.float64), margin)
+    smooth_XYZ = ndimage.gaussian_filter(padded_XYZ, source_sigma, mode="constant", truncate=_TRUNCATE)
     along = [
         (np.arange(side.start, side.stop) - centre) / source.factor + centroid - first + margin
         for side, centre, centroid, first in zip(box, source.centre, source.centroid, start, strict=True)
     ]
     places = np.stack(np.meshgrid(*along, indexing="ij"))
-    return ndimage.map_coordinates(smooth_XYZ, places, order=1, mode="constant").astype(np.float32)
+    return ndimage.map_coordinates(smooth_XYZ, places, order=1, mode="constant")
+
+
+def without_structures(host_XYZ: np.ndarray, roles_XYZ: np.ndarray) -> np.ndarray:
+    """Return what takes vessels and other structures out of a host: 0 where it deviates from the organ as noise does.
+
+    A tumor displaces a vessel. If its difference were added to the vessel, a lung nodule would be as dense as bone.
+    """
+    ring_XYZ = organ_around(roles_XYZ == SYNTHETIC, roles_XYZ == ORGAN)
+    if not ring_XYZ.any():
+        return np.zeros_like(host_XYZ)
+    level = np.median(host_XYZ[ring_XYZ])
+    noise = _SIGMA_OF_MAD * np.median(np.abs(host_XYZ[ring_XYZ] - level))
+    most = _NOISE_SIGMAS * noise
+    return np.clip(host_XYZ, level - most, level + most) - host_XYZ
