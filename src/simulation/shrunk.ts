@@ -157,47 +157,55 @@ export function planShrunk(
  * the source times factor^3, so that the diameter holds for ragged shapes, too: those that the source covers most.
  */
 export function shrunkMask({ tumor, factor }: ShrunkSource): PlacedMask {
-  const axes = [0, 1, 2].map((axis) => samplesAlong(tumor, factor, axis)) as [Samples, Samples, Samples]
-  const [xs, ys, zs] = axes
-  const sides = axes.map(({ sources }) => sources.length) as unknown as Vec3
-  const covered = new Uint32Array(sides[0] * sides[1] * sides[2])
+  const [xs, ys, zs] = [0, 1, 2].map((axis) => overlapsAlong(tumor, factor, axis)) as [
+    Overlaps,
+    Overlaps,
+    Overlaps,
+  ]
   const { data, shape } = tumor.mask.box
+  const sides: Vec3 = [xs.voxels.length, ys.voxels.length, zs.voxels.length]
+  const covered = new Float64Array(sides[0] * sides[1] * sides[2])
   let at = 0
-  for (const fromX of xs.sources)
-    for (const fromY of ys.sources)
-      for (const fromZ of zs.sources) {
-        let count = 0
-        for (const x of fromX)
-          for (const y of fromY) for (const z of fromZ) count += data[(x * shape[1] + y) * shape[2] + z]!
-        covered[at++] = count
+  for (const overX of xs.voxels)
+    for (const overY of ys.voxels)
+      for (const overZ of zs.voxels) {
+        let sum = 0
+        for (const [x, lengthX] of overX)
+          for (const [y, lengthY] of overY)
+            for (const [z, lengthZ] of overZ)
+              if (data[(x * shape[1] + y) * shape[2] + z] === 1) sum += lengthX * lengthY * lengthZ
+        covered[at++] = sum
       }
   const wanted = Math.max(1, Math.round(tumor.voxels * factor ** 3))
   const best = [...covered.keys()].filter((voxel) => covered[voxel]! > 0)
-  best.sort((a, b) => covered[b]! - covered[a]! || a - b)
+  best.sort((one, two) => covered[two]! - covered[one]! || one - two)
   const whole = new Uint8Array(covered.length)
   for (const voxel of best.slice(0, wanted)) whole[voxel] = 1
   return trimmed({ box: { data: whole, shape: sides }, origin: [xs.first, ys.first, zs.first] })
 }
 
-/** Voxels of a copy along one axis: `first`, and the source voxels (of its box) of the samples in each of them. */
-interface Samples {
+/** The voxels of a copy along an axis: number of the first one, and for each the source voxels (of its box) under it. */
+interface Overlaps {
   readonly first: number
-  readonly sources: readonly (readonly number[])[]
+  readonly voxels: readonly (readonly (readonly [source: number, length: number])[])[]
 }
 
-/** A voxel of the copy has so many samples along an axis that they lie at most one source voxel apart. */
-function samplesAlong({ mask, centroid }: RealTumor, factor: number, axis: number): Samples {
+function overlapsAlong({ mask, centroid }: RealTumor, factor: number, axis: number): Overlaps {
   const [from, side, middle] = [mask.origin[axis]!, mask.box.shape[axis]!, centroid[axis]!]
-  const first = Math.floor(factor * (from - 0.5 - middle))
-  const last = Math.ceil(factor * (from + side - 0.5 - middle))
-  const count = Math.ceil(1 / factor)
-  const sources = Array.from({ length: last - first + 1 }, (_, at) =>
-    Array.from({ length: count }, (_, sample) => {
-      const offset = first + at + (sample + 0.5) / count - 0.5
-      return Math.floor(middle + offset / factor + 0.5) - from
-    }).filter((voxel) => voxel >= 0 && voxel < side),
-  )
-  return { first, sources }
+  const first = Math.floor(factor * (from - 0.5 - middle) + 0.5)
+  const last = Math.ceil(factor * (from + side - 0.5 - middle) - 0.5)
+  // in the box of the source, whose voxel s reaches from s to s + 1
+  const ofCopy = (voxel: number) => middle + (voxel - 0.5) / factor - from + 0.5
+  const voxels = Array.from({ length: last - first + 1 }, (_, at) => {
+    const [low, high] = [ofCopy(first + at), ofCopy(first + at + 1)]
+    const start = Math.max(0, Math.floor(low))
+    const count = Math.max(0, Math.min(side, Math.ceil(high)) - start)
+    return Array.from({ length: count }, (_, step) => {
+      const source = start + step
+      return [source, Math.min(high, source + 1) - Math.max(low, source)] as const
+    })
+  })
+  return { first, voxels }
 }
 
 /** Return a mask without the empty margin of its box. */

@@ -11,7 +11,7 @@ import { packageRoot } from '../../../src/runtime/python.js'
 import type { JobKind } from '../../../src/training/events.js'
 import type { Vec3 } from '../../../src/volume/volume.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
-import { makeVoxels, writePreparedCase } from '../../sampling/prepared-case-files.js'
+import { type CaseVoxels, makeVoxels, writePreparedCase } from '../../sampling/prepared-case-files.js'
 
 const SHAPE: Vec3 = [48, 48, 48]
 
@@ -71,12 +71,17 @@ function ballOfLiver(caseId: string, directory: string): PreparedCase {
     const inside = (x - 24) ** 2 + (y - 24) ** 2 + (z - 24) ** 2 < 20 ** 2
     return [40 + brightness + ((x * 7 + y * 5 + z * 3) % 11), inside ? 1 : 0]
   })
+  return preparedCase(caseId, directory, voxels)
+}
+
+/** Writes a prepared case of the abdomen, and returns what the runtime reports of it. */
+export function preparedCase(caseId: string, directory: string, voxels: CaseVoxels): PreparedCase {
   const path = writePreparedCase(directory, caseId, voxels, 7, [-175, 250])
   const labelVoxels = [0, 1, 2, 3, 4, 5, 6].map((id) => voxels.label.filter((label) => label === id).length)
   const contentSha256 = createHash('sha256').update(voxels.image).update(voxels.label).digest('hex')
   return {
     path,
-    shape: SHAPE,
+    shape: voxels.shape,
     labelVoxels,
     contentSha256,
     bytes: voxels.label.length * 3,
