@@ -3,9 +3,9 @@ import { openStream, type RandomStream } from '../simulation/random.js'
 import {
   drawShrunk,
   planShrunk,
-  type RealTumor,
   type ShrunkOptions,
   type ShrunkOutcome,
+  type SourceTumor,
 } from '../simulation/shrunk.js'
 import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
 import { IGNORED_LABEL } from '../volume/labels.js'
@@ -117,7 +117,7 @@ export function planShrunkAttempt(
   key: AttemptKey,
   attempt: number,
   organ: WeightedOrgan,
-  tumors: readonly RealTumor[],
+  tumors: readonly SourceTumor[],
   options: Omit<ShrunkOptions, 'centre'>,
   positions: readonly WantedCentre[] | null = null,
 ): ShrunkOutcome {

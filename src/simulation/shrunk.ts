@@ -9,7 +9,7 @@ import { sizeOfVoxels } from './size.js'
 import type { TumorPlan } from './tumor.js'
 
 /** A real tumor of a site, from which smaller copies are made. */
-export interface RealTumor {
+export interface SourceTumor {
   /** Number among the components of its id (26 neighbours), from 0 in the order of their first voxels. */
   readonly component: number
   readonly mask: PlacedMask
@@ -24,7 +24,7 @@ export interface RealTumor {
 
 /** The real tumor of a copy, and the factor of its lengths, at most 1. */
 export interface ShrunkSource {
-  readonly tumor: RealTumor
+  readonly tumor: SourceTumor
   readonly factor: number
 }
 
@@ -58,7 +58,7 @@ export function realTumors(
   { label, shape }: Pick<TumorSite, 'label' | 'shape'>,
   tumorLabel: number,
   spacingMm: Vec3,
-): RealTumor[] {
+): SourceTumor[] {
   const { runs, voxels } = findComponents({ data: label, shape, affine: [] }, tumorLabel)
   const own = voxels.map((): VoxelRun[] => [])
   for (const run of runs) own[run.component]!.push(run)
@@ -100,7 +100,7 @@ function most(values: readonly number[]): number {
  * that are at least as large: nothing is enlarged. Null if all tumors are smaller than the range.
  */
 export function drawShrunk(
-  tumors: readonly RealTumor[],
+  tumors: readonly SourceTumor[],
   [smallestMm, largestMm]: readonly [number, number],
   random: RandomStream,
 ): ShrunkSource | null {
@@ -190,7 +190,7 @@ interface Overlaps {
   readonly voxels: readonly (readonly (readonly [source: number, length: number])[])[]
 }
 
-function overlapsAlong({ mask, centroid }: RealTumor, factor: number, axis: number): Overlaps {
+function overlapsAlong({ mask, centroid }: SourceTumor, factor: number, axis: number): Overlaps {
   const [from, side, middle] = [mask.origin[axis]!, mask.box.shape[axis]!, centroid[axis]!]
   const first = Math.floor(factor * (from - 0.5 - middle) + 0.5)
   const last = Math.ceil(factor * (from + side - 0.5 - middle) - 0.5)

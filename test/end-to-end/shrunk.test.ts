@@ -49,9 +49,8 @@ it('freetumor synthesize --method shrunk adds early tumors to scans with a tumor
     .filter(({ verdict }) => verdict === 'accepted')
   expect(placed.length).toBeGreaterThanOrEqual(3)
   for (const { file, tumor, source } of placed) {
-    const [image, label, change, tumors] = (await Promise.all(
-      FOLDERS.map((name) => readNifti(join(out, name, file!))),
-    )) as [Volume, Volume, Volume, Volume]
+    const made = await Promise.all(FOLDERS.map((name) => readNifti(join(out, name, file!))))
+    const [image, label, change, tumors] = made as unknown as [Volume, Volume, Volume, Volume]
     const host = await readNifti(join(phantoms, 'imagesTr', 'phantom_000.nii.gz'))
     const hostLabel = await readNifti(join(phantoms, 'labelsTr', 'phantom_000.nii.gz'))
     expect(image.data.every((value, at) => value === host.data[at] || change.data[at] === 1)).toBe(true)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { findCentre } from '../../src/simulation/centre.js'
 import { measureMask } from '../../src/simulation/measure.js'
-import { openStream } from '../../src/simulation/random.js'
+import { openStream, type RandomStream } from '../../src/simulation/random.js'
 import {
   drawShrunk,
   planShrunk,
@@ -8,8 +9,11 @@ import {
   type ShrunkOptions,
   shrunkMask,
 } from '../../src/simulation/shrunk.js'
+import { organSlices, type TumorSite } from '../../src/simulation/site.js'
 import type { TumorPlan } from '../../src/simulation/tumor.js'
+import { readNifti } from '../../src/volume/nifti.js'
 import type { Vec3 } from '../../src/volume/volume.js'
+import { sharedFile } from '../helpers/shared.js'
 import { siteOf } from './phantom-sites.js'
 
 const SPACING: Vec3 = [1.5, 1.5, 1.5]
@@ -168,6 +172,36 @@ describe('a planned copy', () => {
     expect(planShrunk(without, source, options, stream('no'))).toEqual({ outcome: 'organTooSmall' })
   })
 })
+
+const realLabel = sharedFile('data/totalsegmentator/example_seg_fast_force_split.nii.gz')
+
+it.skipIf(!realLabel)(
+  'a copy of 10 mm finds a place in a real pancreas, where most single centres fail',
+  async () => {
+    const pancreas = await organOf(realLabel!, 7)
+    const slices = organSlices(pancreas)!
+    const source = { tumor: tumors[0]!, factor: 10 / tumors[0]!.diameterMm }
+    const outcomes = (plan: (random: RandomStream) => string) =>
+      Array.from({ length: 400 }, (_, seed) => plan(stream('real', seed)))
+    const single = outcomes((random) => {
+      const centre = findCentre(pancreas, slices, random)!
+      return planShrunk(pancreas, source, { ...options, centre }, random).outcome
+    })
+    expect(single.filter((outcome) => outcome === 'noRoom').length / 400).toBeGreaterThan(0.5)
+    const whole = outcomes((random) => planShrunk(pancreas, source, options, random).outcome)
+    expect(whole.filter((outcome) => outcome !== 'placed')).toEqual([])
+  },
+)
+
+/** Return an organ of a label map of 3 mm on a grid of 1.5 mm, as a site of its own. */
+async function organOf(file: string, id: number): Promise<TumorSite> {
+  const { data, shape } = await readNifti(file)
+  const parts = realTumors({ label: Uint8Array.from(data), shape }, id, SPACING)
+  const { box } = parts.reduce((a, b) => (b.voxels > a.voxels ? b : a)).mask
+  const [, ny, nz] = box.shape
+  const fine = box.shape.map((side) => 2 * side) as unknown as Vec3
+  return siteOf(fine, (x, y, z) => box.data[((x >> 1) * ny + (y >> 1)) * nz + (z >> 1)]!)
+}
 
 const STEPS = [-1, 0, 1]
 const NEIGHBOURS = STEPS.flatMap((x) => STEPS.flatMap((y) => STEPS.map((z): Vec3 => [x, y, z])))

@@ -31,7 +31,7 @@ _SIGMA_OF_MAD = 1.4826
 
 
 @dataclass(frozen=True)
-class RealTumor:
+class SourceTumor:
     """A source in its bounding box, whose first voxel is `start`: its voxels, and their difference to the organ."""
 
     start: tuple[int, ...]
@@ -46,7 +46,7 @@ class ShrunkPainter:
     image_XYZ: Tensor
     label_XYZ: Tensor
     # (tumor id, voxel) -> source
-    _tumors: dict[tuple[int, ...], RealTumor] = field(default_factory=dict, repr=False)
+    _tumors: dict[tuple[int, ...], SourceTumor] = field(default_factory=dict, repr=False)
 
     def paint(self, painted_XYZ: Tensor, placed: PlacedTumor, source: ShrunkSource) -> None:
         """Add the copy to an image in place, on voxels of the organ; all others keep their bits."""
@@ -60,7 +60,7 @@ class ShrunkPainter:
         change = torch.from_numpy(change_XYZ.astype(np.float32)).to(painted_XYZ.device)
         painted_XYZ[placed.box].add_(change * is_organ(placed.roles_XYZ))
 
-    def _tumor(self, organ: Organ, voxel: Sequence[int]) -> RealTumor:
+    def _tumor(self, organ: Organ, voxel: Sequence[int]) -> SourceTumor:
         key = organ.tumorLabel, *voxel
         if key not in self._tumors:
             numbers_XYZ = components((self.label_XYZ == organ.tumorLabel).cpu().numpy(), _ALL_NEIGHBOURS)
@@ -73,7 +73,7 @@ class ShrunkPainter:
             difference_XYZ = self.image_XYZ[inside].cpu().numpy() - level
             mask_XYZ = mask_XYZ[part]
             start = tuple(side.start for side in inside)
-            self._tumors[key] = RealTumor(start, mask_XYZ, np.where(mask_XYZ, difference_XYZ, 0))
+            self._tumors[key] = SourceTumor(start, mask_XYZ, np.where(mask_XYZ, difference_XYZ, 0))
         return self._tumors[key]
 
     def _organ_level(self, label: int, box: Box, mask_XYZ: np.ndarray) -> float:

@@ -16,7 +16,7 @@ import {
 } from '../../sampling/subvolume.js'
 import { asPlanned, type TumorKind, type WantedCentre } from '../../sampling/tumors.js'
 import { openStream } from '../../simulation/random.js'
-import { type RealTumor, realTumors, type ShrunkOutcome } from '../../simulation/shrunk.js'
+import { realTumors, type ShrunkOutcome, type SourceTumor } from '../../simulation/shrunk.js'
 import { radiusVoxelsOf, sizeOfRadius } from '../../simulation/size.js'
 import type { TumorOutcome, TumorPlan } from '../../simulation/tumor.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
@@ -67,7 +67,7 @@ interface OpenCase {
   /** Listed positions of the case. */
   readonly centres: readonly WantedCentre[] | null
   /** Real tumors by the id of their organ, for the method `shrunk`; else empty. */
-  readonly tumors: ReadonlyMap<number, readonly RealTumor[]>
+  readonly tumors: ReadonlyMap<number, readonly SourceTumor[]>
   readonly variants: number[]
   readonly toKeep: RejectedToKeep
 }
@@ -351,7 +351,7 @@ function isShrunk({ synthesize }: Pick<FeedSettings, 'synthesize'>): boolean {
 function tumorsOf(
   subvolume: Subvolume,
   { organs, prepare }: FeedSettings,
-): ReadonlyMap<number, readonly RealTumor[]> {
+): ReadonlyMap<number, readonly SourceTumor[]> {
   const found = organs.map((organ) => {
     return [organ.label, realTumors(subvolume, organ.tumorLabel, prepare.spacingMm)] as const
   })
@@ -359,7 +359,7 @@ function tumorsOf(
 }
 
 /** Return whether an organ can receive a tumor: a copy needs a real tumor that is large enough. */
-function mayReceive(settings: FeedSettings, tumors: readonly RealTumor[] = []): boolean {
+function mayReceive(settings: FeedSettings, tumors: readonly SourceTumor[] = []): boolean {
   if (!isShrunk(settings)) return true
   const [smallestMm] = settings.synthesize.shrunkDiameterMm
   return tumors.some(({ diameterMm }) => diameterMm >= smallestMm)

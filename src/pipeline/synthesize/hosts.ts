@@ -45,6 +45,7 @@ export async function hostsOf(
     throw new DataError('data.datasets: no host CT (expected a case with a label that is no test case)', {
       hint: 'add scans with organ labels; `freetumor data list` and `freetumor data check` list the cases',
     })
+  if (isShrunk && isPath) context.note(OF_PATHS, 'warning')
   // scans of a path have no role
   const withTumors = isPath ? labelled : labelled.filter(({ role }) => role.kind === 'labelled')
   const hosts = isShrunk ? sourcesAmong(withTumors, context) : labelled
@@ -52,6 +53,9 @@ export async function hostsOf(
   makeManifest(hosts)
   return { hosts, leftOut: found.leftOut }
 }
+
+const OF_PATHS =
+  'each scan of a folder counts as a patient of its own: use --config, so that leak checks find copies of held-out patients'
 
 /** Return the cases whose real tumors may be shrunk: neither held out nor synthetic. */
 function sourcesAmong<T extends CaseToPrepare>(cases: readonly T[], context: StageContext): readonly T[] {

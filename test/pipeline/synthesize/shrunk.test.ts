@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { resolveConfig } from '../../../src/config/resolve.js'
@@ -6,6 +7,7 @@ import { readManifest } from '../../../src/curation/datasets/manifest.js'
 import { readJsonLog } from '../../../src/jsonl.js'
 import type { CaseToPrepare } from '../../../src/pipeline/prepare/run.js'
 import type { Synthesis } from '../../../src/pipeline/synthesize/dataset.js'
+import type { Hosts } from '../../../src/pipeline/synthesize/hosts.js'
 import { refusedSources } from '../../../src/pipeline/synthesize/refused-sources.js'
 import { synthesizeCases } from '../../../src/pipeline/synthesize/run.js'
 import { synthesisSettings } from '../../../src/pipeline/synthesize/settings.js'
@@ -77,7 +79,7 @@ interface Made {
 }
 
 async function made(
-  hosts: readonly CaseToPrepare[],
+  hosts: Hosts,
   synthesize: Partial<RunConfig['synthesize']> = {},
   folder = temporaryFolder(),
 ): Promise<Made> {
@@ -198,6 +200,21 @@ describe('a synthesis of shrunk real tumors', () => {
     await expect(made(held)).rejects.toThrow(
       'no tumor to shrink (expected a training case with labelled tumors)',
     )
+  })
+
+  it('takes the training part of a data set that a path names', async () => {
+    const images = temporaryFolder()
+    const entry = (name: string) => ({ image: `imagesTr/${name}.nii.gz`, label: `labelsTr/${name}.nii.gz` })
+    for (const folder of ['imagesTr', 'labelsTr']) {
+      mkdirSync(join(images, folder))
+      for (const name of ['a-tumors', 'b-tumors']) writeFileSync(join(images, folder, `${name}.nii.gz`), '')
+    }
+    const list = { training: [entry('a-tumors')], validation: [entry('b-tumors')] }
+    writeFileSync(join(images, 'dataset.json'), JSON.stringify(list))
+    const { ledger } = await made({ images })
+    expect(new Set(ledger.map(({ case: id }) => id))).toEqual(new Set(['a-tumors']))
+    const painted = await made({ images }, { method: 'simulated' })
+    expect(new Set(painted.ledger.map(({ case: id }) => id))).toEqual(new Set(['a-tumors', 'b-tumors']))
   })
 
   it('refuses a folder that holds another method or other diameters', async () => {
