@@ -89,7 +89,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     .addOption(
       new Option(
         '--method <method>',
-        'Paint simulated tumors, or copy real tumors of the same case and organ, shrunk to 5 to 10 mm',
+        'Set the kind of tumors: simulated, or real ones of the case, shrunk (default: simulated)',
       ).choices(['simulated', 'shrunk']),
     )
     .option('--variants <n>', 'Set the number of synthetic scans per host CT', wholeNumber(1))
