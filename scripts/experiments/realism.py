@@ -27,6 +27,7 @@ from freetumor_runtime.config.realism import (
 )
 from freetumor_runtime.realism import measuring
 from freetumor_runtime.realism.comparison import compare_group, find_copies
+from freetumor_runtime.realism.patches import LEAST_DIAMETER_MM
 from freetumor_runtime.realism.zones import FoundTumor, find_tumors
 
 ORGANS = (
@@ -127,11 +128,16 @@ def planted_copy(
     return measuring.Scan(hu, label.astype(np.uint8), None, None, host.spacing_mm), about
 
 
+def is_compared(tumor: FoundTumor, scan: measuring.Scan) -> bool:
+    """Return whether copies of the tumor are searched for; a scaled copy is at least 0.8 times as long."""
+    return np.count_nonzero(tumor.mask_XYZ) * np.prod(scan.spacing_mm) >= np.pi / 6 * (LEAST_DIAMETER_MM / 0.8) ** 3
+
+
 def copies(arguments: argparse.Namespace) -> dict:
     """Plant copies of real tumors, and count those whose nearest real tumor is the source and is called a copy."""
     draw = np.random.default_rng(arguments.seed)
     scans = scans_in(arguments.phantoms)
-    sources = [(name, scan, tumor) for name, scan in scans for tumor in tumors_of(scan)]
+    sources = [(name, scan, tumor) for name, scan in scans for tumor in tumors_of(scan) if is_compared(tumor, scan)]
     with TemporaryDirectory() as directory:
         files = [measured(directory, f"real-{name}", scan, False, name) for name, scan in scans]
         abouts = []

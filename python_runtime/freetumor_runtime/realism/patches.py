@@ -20,6 +20,8 @@ _CLIP = 2.5
 _TAPER_MM = 2.5
 _CORE_MM = 1.5
 _MIN_CORE_VOXELS = 30
+# A smaller tumor is a few voxels of a scan: it has neither texture nor shape, and is like every other one.
+LEAST_DIAMETER_MM = 4.0
 # Weight of the shape, in standard deviations of the texture.
 _SHAPE_WEIGHT = 2.0
 # The spectrum is made flat up to this number of waves in a patch: smooth parts resemble each other.
@@ -36,8 +38,10 @@ _FREQUENCY = np.sqrt(
 
 
 def tumor_patch(zones: Zones) -> np.ndarray:
-    """Return texture and shape of the tumor, float32."""
+    """Return texture and shape of the tumor, float32; 0 for one below `LEAST_DIAMETER_MM` (ball of equal volume)."""
     mask = zones.tumor_XYZ
+    if np.count_nonzero(mask) * zones.spacing_mm**3 < np.pi / 6 * LEAST_DIAMETER_MM**3:
+        return np.zeros((SIDE,) * 3, np.float32)
     depth = zones.inside_mm / max(float(zones.inside_mm.max()), 1e-6)
     layers = np.minimum((depth * _LAYERS).astype(int), _LAYERS - 1)
     texture = _without_layers(zones.image_XYZ, mask, layers)

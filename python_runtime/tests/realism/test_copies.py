@@ -89,6 +89,14 @@ def test_a_tumor_without_texture_is_compared_by_its_shape():
     assert np.linalg.norm(patch) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(("side", "compared"), [(1, False), (3, False), (4, True)])
+def test_a_tumor_of_a_few_voxels_is_like_every_other_one_and_not_compared(side, compared):
+    hu, _ = made_tumor(2)
+    mask = np.zeros(hu.shape, bool)
+    mask[20 : 20 + side, 20 : 20 + side, 20 : 20 + side] = True
+    assert tumor_patch(zones(hu, mask)).any() == compared
+
+
 def test_nothing_is_nearest_without_candidates(library):
     patch = library[0].reshape((copies.SIDE,) * 3)
     assert copies.nearest(patch, library, np.zeros(len(library), bool)) is None

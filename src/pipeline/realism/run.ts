@@ -307,7 +307,7 @@ function notesOf({ thresholds, nearest }: FoundCopies, { failed }: Measured): st
     'The host of a synthetic tumor is the scan of a real patient. A synthetic tumor does not anonymise a scan.',
     ...(uncalibrated ? ['Copies are not judged: too few real tumors for a threshold.'] : []),
     ...(blank > 0
-      ? [`${counted(blank, 'synthetic tumor')} without texture: not compared with real tumors.`]
+      ? [`${counted(blank, 'synthetic tumor')} below 4 mm or without texture: not compared with real tumors.`]
       : []),
     ...(failed.length > 0 ? [`${counted(failed.length, 'case')} could not be measured.`] : []),
   ]
