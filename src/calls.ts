@@ -187,7 +187,8 @@ export function labelOrgans(options: LabelOrgansOptions, settings: CallSettings 
 
 /**
  * Compare the tumors of a synthetic data set with real ones, and search for copies of real tumors. A stopped call resumes.
- * @throws DataError for a side without a labelled case, or label ids without a meaning; a case that fails is in the result
+ * @throws DataError for a side without a labelled case, or label ids without a meaning; CheckpointError for a checkpoint
+ *   without a complete segmentor; a case that fails is in the result
  */
 export function realism(options: RealismOptions, settings: CallSettings = {}): Promise<Realism> {
   return withContext(settings, (context) => compareRealism(options, context))

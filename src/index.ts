@@ -183,6 +183,7 @@ export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
 export type {
   ExceededLimit,
+  RealismEncoder,
   RealismFeature,
   RealismLimit,
   RealismMeasure,

@@ -298,7 +298,7 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   data: ['config'],
   inference: ['config', 'models', 'checkpoints', 'data', 'plugins'],
   evaluation: ['config', 'data'],
-  realism: ['config', 'data', 'evaluation'],
+  realism: ['config', 'models', 'checkpoints', 'data', 'evaluation'],
   synthesis: ['config', 'models', 'checkpoints', 'data', 'inference', 'plugins'],
   training: ['config', 'models', 'checkpoints', 'data', 'inference', 'evaluation', 'synthesis'],
   plugins: ['config'],

@@ -261,6 +261,7 @@ it('matches its snapshot', () => {
       "RadiusSource",
       "RandomStream",
       "Realism",
+      "RealismEncoder",
       "RealismFeature",
       "RealismLimit",
       "RealismMeasure",

@@ -77,6 +77,7 @@ def spec_of(files: list[MeasuredFile], seed: int, **more) -> CompareTumorsSpec:
         "resamples": 500,
         "minTumors": 20,
         "minPatients": 6,
+        "encoder": False,
         **more,
     }
     return CompareTumorsSpec("compare-tumors", 1, seed, sizes=SIZES, files=tuple(files), cases=(), **settings)

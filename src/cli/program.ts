@@ -69,6 +69,14 @@ export function weightsOption(): Option {
   )
 }
 
+/** Return the option `--merging` of commands that load a segmentor. */
+export function mergingOption(): Option {
+  return new Option(
+    '--merging <order>',
+    'Set the patch-merging order of a checkpoint that does not state it',
+  ).choices(['legacy', 'corrected', 'v2'])
+}
+
 /** Return the option `--region` of commands that read label maps. */
 export function regionOption(): Option {
   return new Option('--region <region>', 'Set the region of the label ids').choices(['abdomen', 'chest'])

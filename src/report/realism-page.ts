@@ -71,6 +71,9 @@ interface Exceeded {
 export interface RealismPage {
   /** Names of both data sets, as displayed. */
   readonly made: string
+  readonly settings: {
+    readonly encoder: { readonly file: string; readonly sha256: string } | null
+  }
   readonly measures: readonly Measure[]
   readonly features: readonly Feature[]
   readonly thresholds: readonly Threshold[]
@@ -93,6 +96,7 @@ const NAMES: Readonly<Record<string, string>> = {
   shapeDistance: 'shape',
   positionDistance: 'position in the organ',
   classifierAuc: 'classifier of both sides',
+  encoderAuc: 'classifier of both sides, by the encoder',
 }
 const MAX_FEATURES = 12
 const MAX_NEAREST = 50
@@ -134,7 +138,7 @@ function limitSection({ limits, exceeded }: RealismPage): string {
   return `<section><h2>Limits</h2><p class="outcome"><strong class="failed">exceeded</strong></p><ul>${lines.join('')}</ul></section>`
 }
 
-function measureSection({ measures }: RealismPage): string {
+function measureSection({ measures, settings: { encoder } }: RealismPage): string {
   const groups = new Map<string, Measure[]>()
   for (const one of measures) {
     const key = `${one.organ}, ${one.size}`
@@ -145,6 +149,7 @@ function measureSection({ measures }: RealismPage): string {
 <p class="note">A figure is 0 for equal sides in the limit of many tumors; the AUC is 0.5. Small samples differ by chance: compare a figure with its
 chance level, the mean after exchanges of patients between the sides. p is the share of exchanges that differ at least as much. The p values
 are not adjusted for multiple comparisons.</p>
+${encoder === null ? '' : `<p class="note">The encoder is that of ${escapeHtml(encoder.file)} (SHA-256 ${escapeHtml(encoder.sha256.slice(0, 12))}). Its features depend on the tissue around a tumor, too.</p>`}
 ${tables.join('\n')}</section>`
 }
 

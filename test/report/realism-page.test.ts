@@ -19,6 +19,7 @@ const measured = {
 }
 const page: RealismPage = {
   made: 'synthetic against real',
+  settings: { encoder: null },
   measures: [measured],
   features: [
     {
@@ -61,6 +62,17 @@ it('the page states a figure with interval, chance level and p', () => {
   for (const text of ['2.50', '1.50 to 3.50', '0.900', '0.020', '30 synthetic and 25 real tumors'])
     expect(html).toContain(text)
   expect(html).toContain('does not anonymise a scan')
+})
+
+it('the page names the encoder of a second classifier by its file', () => {
+  const html = renderRealism({
+    ...page,
+    measures: [measured, { ...measured, name: 'encoderAuc', unit: 'AUC', value: 0.62 }],
+    settings: { encoder: { file: 'model.pt', sha256: 'c0ffee'.repeat(10) } },
+  })
+  expect(html).toContain('classifier of both sides, by the encoder')
+  expect(html).toContain('model.pt (SHA-256 c0ffeec0ffee)')
+  expect(renderRealism(page)).not.toContain('encoder')
 })
 
 it('the page names a likely copy and the host that its surroundings identify', () => {

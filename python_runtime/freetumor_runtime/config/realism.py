@@ -25,6 +25,20 @@ class RealismCase:
 
 
 @dataclass(frozen=True)
+class EncoderSpec:
+    """The segmentor whose encoder describes patches around tumors, and the preparation that it needs."""
+
+    checkpoint: str
+    sha256: str
+    patchMerging: str | None
+    # name of one of several sets of weights in the file; None: the only one
+    weights: str | None
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    patchVoxels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RealismSpec:
     """Measure the tumors of cases; each case has one file in the directory."""
 
@@ -33,6 +47,8 @@ class RealismSpec:
     directory: str
     # of the isotropic grid
     spacingMm: float
+    # None: no features of an encoder
+    encoder: EncoderSpec | None
     cases: tuple[RealismCase, ...]
 
 
@@ -83,6 +99,8 @@ class CompareTumorsSpec:
     # tumors and patients that each side must have
     minTumors: int
     minPatients: int
+    # the files hold features of an encoder
+    encoder: bool
     sizes: tuple[SizeClass, ...]
     files: tuple[MeasuredFile, ...]
     cases: tuple[ComparedGroup, ...]

@@ -18,7 +18,10 @@ def measure_tumors(spec: RealismSpec) -> Iterator[Event]:
     """Yield a CaseResult per case: `{file, tumors, reused}`, or `error`."""
     # Without the other cases: otherwise the sent data would grow with the square of their number.
     work = partial(measure, spec=replace(spec, cases=()))
-    yield from run_cases(spec.cases, work, spec.workers, _FEWER, ["freetumor_runtime.realism.measuring"])
+    modules = ["measuring"] if spec.encoder is None else ["measuring", "encoder"]
+    yield from run_cases(
+        spec.cases, work, spec.workers, _FEWER, [f"freetumor_runtime.realism.{name}" for name in modules]
+    )
     yield Finished(0, "completed", "")
 
 

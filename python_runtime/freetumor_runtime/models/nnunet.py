@@ -53,13 +53,19 @@ class NnUNet(nn.Module):
         self.deep_supervision = False
         self.activation_checkpointing = activation_checkpointing
 
-    def forward(self, image_BCXYZ: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def encode(self, image_BCXYZ: Tensor) -> list[Tensor]:
+        """Return the features of each resolution, the finest first."""
         stem = getattr(self.encoder, "stem", None)
         features = image_BCXYZ if stem is None else self._part(stem, image_BCXYZ)
         skips = []
         for stage in self.encoder.stages:
             features = self._part(stage, features)
             skips.append(features)
+        return skips
+
+    def forward(self, image_BCXYZ: Tensor) -> Tensor | tuple[Tensor, ...]:
+        skips = self.encode(image_BCXYZ)
+        features = skips[-1]
         outputs: list[Tensor] = []
         parts = list(zip(self.decoder.transpconvs, self.decoder.stages, self.decoder.seg_layers, strict=True))
         for at, (up, stage, head) in enumerate(parts):

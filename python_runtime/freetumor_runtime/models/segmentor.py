@@ -1,8 +1,9 @@
 """The segmentors: SwinUNETR as published, nnU-Net's, and a small one for runs without a GPU (docs/method.md 8)."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from freetumor_runtime.errors import ConfigError
 from freetumor_runtime.models.convolution import quick_layers
@@ -59,6 +60,18 @@ def build_segmentor(
         f"segmentor kind is not supported (expected {', '.join(SEGMENTOR_KINDS)}, found {kind})",
         "set networks.segmentor.kind",
     )
+
+
+def deepest_features(segmentor: nn.Module, image_B1XYZ: Tensor) -> Tensor:
+    """Return the features of the lowest resolution, where encoder and decoder meet: [B, features, x, y, z].
+
+    The segmentor is one of build_segmentor; the sides of the image are those that it segments.
+    """
+    # modules do not declare the types of their parts
+    network: Any = segmentor
+    if hasattr(network, "swinViT"):
+        return network.encoder10(network.swinViT(image_B1XYZ, network.normalize)[-1])
+    return network.encode(image_B1XYZ)[-1]
 
 
 def tumor_outputs(outputs: int) -> tuple[int, ...]:

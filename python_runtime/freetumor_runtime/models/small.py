@@ -40,12 +40,18 @@ class SmallSegmentor(nn.Module):
         self.merge = nn.ModuleList(_two_convolutions(2 * fine, fine) for fine in widths[-2::-1])
         self.head = Upsampling3d(base_channels, out_channels, kernel_size=2, stride=2)
 
-    def forward(self, image_B1XYZ: Tensor) -> Tensor:
+    def encode(self, image_B1XYZ: Tensor) -> list[Tensor]:
+        """Return the features of each level, the finest first."""
         features = self.stem(image_B1XYZ)
         skips = []
         for level, convolutions in enumerate(self.down):
             features = self._level(convolutions, features if level == 0 else self.pool(features))
             skips.append(features)
+        return skips
+
+    def forward(self, image_B1XYZ: Tensor) -> Tensor:
+        skips = self.encode(image_B1XYZ)
+        features = skips[-1]
         for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
             features = self._level(merge, torch.cat([up(features), skip], 1))
         return self.head(features)

@@ -26,6 +26,8 @@ from freetumor_runtime.realism.features import (
 _CLASSIFIER_SHARE = 2
 # Divisions of the patients into folds, whose areas are averaged.
 _REPEATS = 4
+# Principal components of the features of an encoder.
+_COMPONENTS = 8
 _SMALL_FEATURES = tuple(dict.fromkeys((*TUMOR_SET, *RIM_SET, *SHAPE_SET)))
 # Real tumors whose nearest neighbours calibrate the threshold.
 _MAX_CALIBRATING = 400
@@ -85,7 +87,7 @@ def _size_of(diameter_mm: float, spec: CompareTumorsSpec) -> str:
 
 def compare_group(group: ComparedGroup, spec: CompareTumorsSpec) -> dict[str, Any]:
     """Return `{n, measures, features}` of the tumors of an organ and a size."""
-    tumors = load_tumors(spec.files, spec, ["histograms"])
+    tumors = load_tumors(spec.files, spec, ["histograms", *(["encoder"] if spec.encoder else [])])
     tumors = tumors.of(
         np.array(
             [group.organ in ("all", one["organ"]) and group.size in ("all", one["size"]) for one in tumors.about], bool
@@ -147,7 +149,11 @@ def _measures(tumors: Tumors, spec: CompareTumorsSpec, group: str) -> list[dict[
         ("positionDistance", by_features(POSITION_SET, mean_wasserstein)),
     ]
     rows = [_distance(name, statistic, tumors, spec, group) for name, statistic in statistics]
-    return [*rows, classifier_measure("classifierAuc", columns(_SMALL_FEATURES), tumors, spec, group)]
+    rows.append(classifier_measure("classifierAuc", columns(_SMALL_FEATURES), tumors, spec, group))
+    if spec.encoder:
+        values = tumors.arrays["encoder"].astype(np.float64)
+        rows.append(classifier_measure("encoderAuc", values, tumors, spec, group, _COMPONENTS))
+    return rows
 
 
 def mean_wasserstein(first: np.ndarray, second: np.ndarray) -> float:
@@ -190,13 +196,21 @@ def _figure(name: str, value: float, interval: tuple[float, float] | None, null:
 
 
 def classifier_measure(
-    name: str, values: np.ndarray, tumors: Tumors, spec: CompareTumorsSpec, group: str
+    name: str,
+    values: np.ndarray,
+    tumors: Tumors,
+    spec: CompareTumorsSpec,
+    group: str,
+    components: int | None = None,
 ) -> dict[str, Any]:
-    """Return the cross-validated AUC of a classifier of the two sides by features; folds are of patients."""
+    """Return the cross-validated AUC of a classifier of the two sides by features; folds are of patients.
+
+    With `components`, the classifier gets the first principal components of the features of each training fold.
+    """
 
     def scored(sides: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         folds = st.folds_of_patients(sides, tumors.patients, draw)
-        return st.cross_validated_scores(st.Sample(values, sides, tumors.patients), folds), folds
+        return st.cross_validated_scores(st.Sample(values, sides, tumors.patients), folds, components), folds
 
     def area(sides: np.ndarray, draw: np.random.Generator) -> float | None:
         return st.area_within_folds(*_around(*scored(sides, draw), sides))

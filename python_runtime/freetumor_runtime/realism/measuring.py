@@ -4,15 +4,16 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from scipy import ndimage
 
-from freetumor_runtime.config.realism import RealismCase, RealismOrgan, RealismSpec
+from freetumor_runtime.config.realism import EncoderSpec, RealismCase, RealismOrgan, RealismSpec
 from freetumor_runtime.data.grids import align_label, reordered, spacing_of, to_ras_axes
 from freetumor_runtime.data.nifti import load_nifti, write_synced
 from freetumor_runtime.errors import DataError
@@ -24,6 +25,7 @@ from freetumor_runtime.realism.zones import MARGIN_MM, FoundTumor, find_tumors, 
 _VERSION = 2
 # Grid of the distances in a whole organ (mm).
 _COARSE_MM = 3.0
+_ARRAYS = ("features", "histograms", "tumor", "around", "host", "encoder")
 # Id of voxels without an annotation.
 _IGNORED = 255
 
@@ -35,7 +37,7 @@ def measure_case(case: RealismCase, spec: RealismSpec) -> dict[str, Any]:
     kept = _kept(path, key)
     if kept is not None:
         return {"file": path, "tumors": kept, "reused": True}
-    tumors, arrays = measure_scan(load_scan(case), case.organs, spec.spacingMm)
+    tumors, arrays = measure_scan(load_scan(case), case.organs, spec.spacingMm, _encode_with(spec.encoder))
     write_measures(path, key, tumors, arrays)
     return {"file": path, "tumors": tumors, "reused": False}
 
@@ -48,9 +50,19 @@ def write_measures(path: str, key: str, tumors: list[dict[str, Any]], arrays: di
     write_synced(path, content.getvalue())
 
 
+def _encode_with(encoder: EncoderSpec | None) -> "Encode | None":
+    if encoder is None:
+        return None
+    # the import takes seconds
+    from freetumor_runtime.realism.encoder import encoded_tumor
+
+    return partial(encoded_tumor, encoder=encoder)
+
+
 def _key_of(case: RealismCase, spec: RealismSpec) -> str:
     files = [path for path in (case.image, case.label, case.numbers, case.host) if path is not None]
     facts = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files if os.path.exists(path)]
+    encoder = spec.encoder
     settings = [
         _VERSION,
         spec.spacingMm,
@@ -58,6 +70,7 @@ def _key_of(case: RealismCase, spec: RealismSpec) -> str:
         [vars(organ) for organ in case.organs],
         case.numbers,
         case.host,
+        encoder and {**vars(encoder), "checkpoint": None},
     ]
     return hashlib.sha256(json.dumps([facts, settings]).encode()).hexdigest()
 
@@ -83,13 +96,17 @@ class Scan:
     spacing_mm: list[float]
 
 
+# Features of a tumor of a scan by an encoder.
+Encode = Callable[[Scan, FoundTumor], np.ndarray]
+
+
 def measure_scan(
-    scan: Scan, organs: Sequence[RealismOrgan], grid_mm: float
+    scan: Scan, organs: Sequence[RealismOrgan], grid_mm: float, encode: Encode | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """Return the tumors of a scan, and for each a row of features, histograms and patches."""
+    """Return the tumors of a scan, and for each a row of features, histograms and patches; with `encode` of it, too."""
     voxel_ml = float(np.prod(scan.spacing_mm)) / 1000
     tumors: list[dict[str, Any]] = []
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in ("features", "histograms", "tumor", "around", "host")}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS}
     depths: dict[str, _Organ] = {}
     for found in find_tumors(
         scan.label_XYZ, scan.numbers_XYZ, [(one.name, one.label, one.tumorLabel) for one in organs]
@@ -112,6 +129,8 @@ def measure_scan(
         rows["histograms"].append(histograms_of(zones))
         rows["tumor"].append(tumor_patch(zones).astype(np.float16).ravel())
         rows["around"].append(surroundings_patch(zones, zones.image_XYZ).astype(np.float16).ravel())
+        if encode is not None:
+            rows["encoder"].append(encode(scan, found))
         if host is not None:
             rows["host"].append(surroundings_patch(zones, host).astype(np.float16).ravel())
     return tumors, {name: np.stack(arrays) for name, arrays in rows.items() if arrays}

@@ -1,12 +1,14 @@
 """Two-sample statistics of tumors of patients: distances, a classifier, permutation nulls, bootstrap intervals.
 
-Equal to SciPy and scikit-learn (Ledoit-Wolf, logistic regression, AUC) to 1e-9. Rows are tumors; patients are numbers.
+Equal to SciPy and scikit-learn (Ledoit-Wolf, logistic regression, principal components, AUC) to 1e-9. Rows are tumors;
+patients are numbers.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.stats import rankdata
 
 LEVEL = 0.95
@@ -137,10 +139,26 @@ def folds_of_patients(synthetic: np.ndarray, patients: np.ndarray, draw: np.rand
     return folds
 
 
-def cross_validated_scores(sample: Sample, folds: np.ndarray) -> np.ndarray:
+def principal_components(values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of rows [N, F] and their first principal axes [at most `number`, F]; none without variance."""
+    mean = values.mean(0)
+    centred = values - mean
+    wide = values.shape[1] > len(values)
+    square = centred @ centred.T if wide else centred.T @ centred
+    size = len(square)
+    squares, vectors = eigh(square, subset_by_index=[max(0, size - number), size - 1])
+    kept = squares > 1e-12 * max(float(np.trace(square)), 1e-300)
+    axes = vectors[:, kept].T[::-1]
+    if wide:
+        axes = axes @ centred / np.sqrt(squares[kept][::-1])[:, None]
+    return mean, axes
+
+
+def cross_validated_scores(sample: Sample, folds: np.ndarray, components: int | None = None) -> np.ndarray:
     """Return the score of each row by a classifier that saw no row of its patient; NaN where a fold cannot be judged.
 
-    Features are standardised on the reals of the training folds; their squares are features too.
+    Features are standardised on the reals of the training folds; their squares are features too. With `components`, the
+    first principal components of the training folds replace the features.
     """
     scores = np.full(len(folds), np.nan)
     for fold in np.unique(folds):
@@ -148,6 +166,10 @@ def cross_validated_scores(sample: Sample, folds: np.ndarray) -> np.ndarray:
         if len(np.unique(sample.synthetic[rest])) < 2:
             continue
         scaled = standardised(sample.values, sample.values[rest & ~sample.synthetic])
+        if components is not None:
+            mean, axes = principal_components(scaled[rest], components)
+            reduced = (scaled - mean) @ axes.T
+            scaled = standardised(reduced, reduced[rest & ~sample.synthetic])
         design = np.column_stack([scaled, scaled**2 - 1])
         weights, intercept = logistic_regression(design[rest], sample.synthetic[rest])
         scores[held] = design[held] @ weights + intercept

@@ -45,7 +45,7 @@ def write_case(folder, name: str, seed: int, shift_hu: float = 0, affine=AFFINE)
 
 def spec_of(folder) -> RealismSpec:
     os.makedirs(folder / "work", exist_ok=True)
-    return RealismSpec("realism", 1, str(folder / "work"), 1.5, ())
+    return RealismSpec("realism", 1, str(folder / "work"), 1.5, None, ())
 
 
 def stored(result) -> dict[str, float]:
@@ -132,7 +132,7 @@ def compared(tmp_path, shift_hu: float) -> dict:
         made = at % 2 == 0
         case = write_case(tmp_path, f"case-{at}-{shift_hu}", at, shift_hu if made else 0)
         files.append(MeasuredFile(case.id, case.id, None, made, measure_case(case, spec)["file"]))
-    settings = CompareTumorsSpec("compare-tumors", 1, 0, 39, 40, 10, 6, SIZES, tuple(files), ())
+    settings = CompareTumorsSpec("compare-tumors", 1, 0, 39, 40, 10, 6, False, SIZES, tuple(files), ())
     result = comparison.compare_group(ComparedGroup("all/all", "group", "all", "all"), settings)
     again = comparison.compare_group(ComparedGroup("all/all", "group", "all", "all"), settings)
     assert json.dumps(result) == json.dumps(again)

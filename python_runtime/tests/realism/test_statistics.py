@@ -62,6 +62,53 @@ def test_the_area_under_the_curve_is_that_of_scikit_learn_and_scipy(sample):
     assert st.area_within_folds(scores, positive, folds) == pytest.approx(area, **CLOSE)
 
 
+def sample_of_patients(features: int) -> tuple[st.Sample, np.ndarray]:
+    """Return rows of 20 patients and their folds; scikit-learn got the same ones."""
+    draw = np.random.RandomState(11)
+    values = draw.normal(size=(60, 6)) @ draw.normal(size=(6, features)) + 0.5 * draw.normal(size=(60, features))
+    patients = np.repeat(np.arange(20), 3)
+    synthetic = patients % 2 == 0
+    values[synthetic] += 0.7 * draw.normal(size=features)
+    return st.Sample(values, synthetic, patients), patients // 2 % 5
+
+
+@pytest.mark.parametrize(
+    ("features", "expected", "area"),
+    [
+        # fewer features than rows, and more
+        (12, [1.6311125787757754, 0.8661173041197943, 0.6363975538081119], 0.6333333333333333),
+        (90, [0.46093480589692226, -0.43764544863206156, 0.3348997931211078], 0.5),
+    ],
+)
+def test_scores_by_principal_components_are_those_of_scikit_learn(features, expected, area):
+    """StandardScaler, PCA(4), StandardScaler, LogisticRegression on components and squares, fitted on each training."""
+    sample, folds = sample_of_patients(features)
+    scores = st.cross_validated_scores(sample, folds, components=4)
+    assert scores[[0, 31, 59]] == pytest.approx(expected, **CLOSE)
+    assert st.area_within_folds(scores, sample.synthetic, folds) == pytest.approx(area, **CLOSE)
+
+
+def test_a_held_out_row_does_not_change_the_components():
+    sample, folds = sample_of_patients(90)
+    before = st.cross_validated_scores(sample, folds, components=4)
+    held = np.flatnonzero(folds == folds[0])
+    values = sample.values.copy()
+    values[held[1:]] *= 1000
+    after = st.cross_validated_scores(st.Sample(values, sample.synthetic, sample.patients), folds, components=4)
+    assert after[held[0]] == before[held[0]]
+    assert (after[folds != folds[0]] != before[folds != folds[0]]).all()
+
+
+def test_components_without_variance_are_left_out():
+    values = np.outer(np.arange(10.0), [1.0, 2.0, 0.0])
+    mean, axes = st.principal_components(values, 8)
+    assert axes == pytest.approx(np.array([[1, 2, 0]]) / np.sqrt(5)) or axes == pytest.approx(
+        np.array([[-1, -2, 0]]) / np.sqrt(5)
+    )
+    assert st.principal_components(values * 0, 8)[1].shape == (0, 3)
+    assert mean == pytest.approx([4.5, 9, 0])
+
+
 def test_the_frechet_distance_is_that_of_a_matrix_square_root(sample):
     first, second = sample[0][:35], sample[0][35:] + 0.3
     one, other = st.ledoit_wolf(first)[0], st.ledoit_wolf(second)[0]

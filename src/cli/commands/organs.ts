@@ -12,7 +12,14 @@ import type { Region } from '../../volume/labels.js'
 import { wholeNumber } from '../numbers.js'
 import { organNotes, organSource } from '../organ-options.js'
 import { printLine, printResult } from '../output.js'
-import { type AddCommand, mapDescription, outputOption, weightsOption, withExample } from '../program.js'
+import {
+  type AddCommand,
+  mapDescription,
+  mergingOption,
+  outputOption,
+  weightsOption,
+  withExample,
+} from '../program.js'
 import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
@@ -93,12 +100,7 @@ export const addOrgansCommand: AddCommand = (program, io) => {
     .addOption(
       new Option('--device <device>', 'Set the device (default: auto)').choices(['auto', 'cpu', 'cuda']),
     )
-    .addOption(
-      new Option(
-        '--merging <order>',
-        'Set the patch-merging order of a checkpoint that does not state it',
-      ).choices(['legacy', 'corrected', 'v2']),
-    )
+    .addOption(mergingOption())
     .addOption(weightsOption())
     .option('--overwrite', 'Overwrite existing label maps')
     .addOption(shardOption())

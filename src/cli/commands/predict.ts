@@ -27,7 +27,7 @@ import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { pluginOfWords } from '../plugin-words.js'
-import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
+import { type AddCommand, mergingOption, outputOption, weightsOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
 import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
@@ -117,13 +117,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
       '--config <file>',
       'Read intensity window, spacing, patch, device and precision from a run configuration',
     )
-    .addOption(
-      choice('--merging <order>', 'Set the patch-merging order of a checkpoint that does not state it', [
-        'legacy',
-        'corrected',
-        'v2',
-      ]),
-    )
+    .addOption(mergingOption())
     .addOption(weightsOption())
     .option(
       '--overlap <share>',

@@ -1,4 +1,5 @@
 import { EXIT } from '../../errors.js'
+import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { parseLimit, readLimits } from '../../pipeline/realism/limits.js'
 import type { RealismLimit } from '../../pipeline/realism/result.js'
 import { compareRealism, type Realism } from '../../pipeline/realism/run.js'
@@ -9,13 +10,16 @@ import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { usableProcessors } from '../../usable-processors.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
-import { type AddCommand, outputOption, withExample } from '../program.js'
+import { type AddCommand, mergingOption, outputOption, weightsOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
 import { addSourceOptions, type SourceFlags, sourceOptions } from '../source-options.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options extends SourceFlags {
   readonly out: string
+  readonly checkpoint?: string
+  readonly merging?: MergingOrder
+  readonly weights?: string
   readonly limits?: string
   readonly limit: readonly RealismLimit[]
   readonly minTumors: number
@@ -34,12 +38,19 @@ export const addRealismCommand: AddCommand = (program, io) => {
     'freetumor realism synthetic data/KiTS --out realism',
     'freetumor realism synthetic my-folder --map liver=1,liver-tumor=2 --out realism',
     'freetumor realism synthetic data/KiTS --out realism --limit classifierAuc=0.8 --limit copies=0',
+    'freetumor realism synthetic data/KiTS --out realism --checkpoint runs/first',
   )
     .description('Compare synthetic with real tumors, and search for copies; exit 3 if a limit is exceeded')
     .argument('<synthetic>', 'folder that `synthesize` wrote, or another data set')
     .argument('<real>', 'data set, list, manifest or configuration with labelled tumors')
     .requiredOption('--out <dir>', 'Write realism.json, nearest.csv and report.html here')
   addSourceOptions(command)
+    .option(
+      '--checkpoint <file>',
+      'Train a second classifier on features of this segmentor (file, run or step)',
+    )
+    .addOption(mergingOption())
+    .addOption(weightsOption())
     .option('--limits <file>', 'Read limits from a JSON file')
     .option(
       '--limit <measure=max>',
@@ -78,7 +89,9 @@ export const addRealismCommand: AddCommand = (program, io) => {
       const { limits: file, limit, spacing, out, minTumors, permutations, resamples, seed, workers } = options
       const limits = [...(file === undefined ? [] : await readLimits(file)), ...limit]
       const settings = { minTumors, permutations, resamples, seed, workers, spacingMm: spacing }
-      const asked = { ...sourceOptions(io, options), synthetic, real, out, limits, ...settings }
+      const { checkpoint, merging: patchMerging, weights } = options
+      const encoder = { checkpoint, patchMerging, weights }
+      const asked = { ...sourceOptions(io, options), synthetic, real, out, limits, ...settings, ...encoder }
       const result = await withLogFolder(io, torchRuntime(), (context) =>
         compareRealism({ ...asked, onCase: caseProgress(io) }, context),
       )

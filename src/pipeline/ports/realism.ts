@@ -1,4 +1,17 @@
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
+import type { Vec3 } from '../../volume/volume.js'
+
+/** The segmentor whose encoder describes patches around tumors, and the preparation that it needs. */
+export interface EncoderSpec {
+  readonly checkpoint: string
+  readonly sha256: string
+  readonly patchMerging: string | null
+  /** Name of one of several sets of weights in the file; null: the only one. */
+  readonly weights: string | null
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly patchVoxels: Vec3
+}
 
 /** Measures of the tumors of cases; mirrors python_runtime/freetumor_runtime/config/realism.py field by field. */
 export interface RealismSpec {
@@ -8,6 +21,8 @@ export interface RealismSpec {
   readonly directory: string
   /** Spacing of the isotropic grid. */
   readonly spacingMm: number
+  /** Null: no features of an encoder. */
+  readonly encoder: EncoderSpec | null
   readonly cases: readonly {
     readonly id: string
     readonly image: string
@@ -55,6 +70,8 @@ export interface CompareTumorsSpec {
   /** Tumors and patients that each side must have. */
   readonly minTumors: number
   readonly minPatients: number
+  /** The files hold features of an encoder. */
+  readonly encoder: boolean
   readonly sizes: readonly TumorSizeClass[]
   readonly files: readonly {
     readonly caseId: string

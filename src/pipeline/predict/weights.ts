@@ -115,7 +115,7 @@ export async function pluginWeights(
   if (windowHu === undefined || spacingMm === undefined)
     throw new UsageError(
       `${where}: does not state its ${windowHu === undefined ? 'windowHu' : 'spacingMm'}`,
-      { hint: 'pass --region or --config' },
+      { hint: 'pass --region' },
     )
   note(`${where} (licence: ${facts.licence})`)
   return {
@@ -204,7 +204,7 @@ function preparationOf(
   }
   if (missing.length > 0)
     throw new UsageError(`${members[0]!.facts.path}: does not state its ${missing.join(', ')}`, {
-      hint: 'pass --region or --config',
+      hint: 'pass --region',
     })
   return found as unknown as Preparation
 }

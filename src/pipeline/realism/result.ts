@@ -1,6 +1,7 @@
 import type { CaseError } from '../ports/common.js'
 import type {
   CopyThreshold,
+  EncoderSpec,
   FeatureRow,
   GroupFigure,
   NearestTumor,
@@ -42,6 +43,13 @@ export interface ExceededLimit {
   readonly value: number | null
 }
 
+/** The encoder behind `encoderAuc`. */
+export interface RealismEncoder
+  extends Pick<EncoderSpec, 'sha256' | 'windowHu' | 'spacingMm' | 'patchVoxels'> {
+  /** Name of the checkpoint, without its folder. */
+  readonly file: string
+}
+
 /** Content of `realism.json`. */
 export interface RealismResult {
   readonly version: 1
@@ -51,6 +59,8 @@ export interface RealismResult {
     readonly permutations: number
     readonly resamples: number
     readonly seed: number
+    /** Null: without `--checkpoint`, so `encoderAuc` is no measure. */
+    readonly encoder: RealismEncoder | null
   }
   readonly sizes: readonly TumorSizeClass[]
   readonly measures: readonly RealismMeasure[]

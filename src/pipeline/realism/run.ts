@@ -20,9 +20,11 @@ import type {
   MeasuredTumors,
   RealismSpec,
 } from '../ports/realism.js'
+import { encoderOf, statedEncoder } from './encoder.js'
 import { exceededLimits } from './limits.js'
 import type { RealismMeasure, RealismResult } from './result.js'
 import {
+  ENCODER_MEASURE,
   MEASURE_NAMES,
   MEASURE_UNITS,
   REALISM_DEFAULTS,
@@ -48,23 +50,25 @@ const COPIES = { id: 'copies', kind: 'copies', organ: 'all', size: 'all' } as co
 /**
  * Compare the tumors of a synthetic data set with real ones, and search for copies. A stopped call resumes: measured cases
  * are kept.
- * @throws DataError for a side without a labelled case, or label ids without a meaning
+ * @throws DataError for a side without a labelled case, or label ids without a meaning; CheckpointError for a checkpoint
+ *   without a complete segmentor
  */
 export async function compareRealism(options: RealismOptions, context: StageContext): Promise<Realism> {
   const { cwd = process.cwd(), limits = [] } = options
   const out = resolve(cwd, options.out)
   const cases = [...(await syntheticCases(options)), ...(await realCases(options))]
+  const encoder = await encoderOf(options, context)
   await makeWritableFolder(out)
   await using _lock = await context.runtime.lock(out, WRITING)
   const work = join(out, 'work')
   await makeFolder(work)
-  const measured = await measure(cases, work, options, context)
-  const compared = await compare(measured, options, context)
+  const measured = await measure(cases, { directory: work, encoder }, options, context)
+  const compared = await compare(measured, encoder !== null, options, context)
   const copies = copiesOf(compared.found)
   const { spacingMm, minTumors, permutations, resamples, seed } = { ...REALISM_DEFAULTS, ...given(options) }
   const result: RealismResult = {
     version: 1,
-    settings: { spacingMm, minTumors, permutations, resamples, seed },
+    settings: { spacingMm, minTumors, permutations, resamples, seed, encoder: statedEncoder(encoder) },
     sizes: TUMOR_SIZE_CLASSES,
     measures: compared.measures,
     features: compared.features,
@@ -174,7 +178,7 @@ async function labelledAt(path: string, options: SourceOptions): Promise<readonl
 
 async function measure(
   cases: readonly SideCase[],
-  directory: string,
+  place: Pick<RealismSpec, 'directory' | 'encoder'>,
   options: RealismOptions,
   context: StageContext,
 ): Promise<Measured> {
@@ -182,7 +186,7 @@ async function measure(
   const spec: RealismSpec = {
     job: 'realism',
     workers: workersOf(options),
-    directory,
+    ...place,
     spacingMm,
     cases: cases.map((one) => one.spec),
   }
@@ -222,12 +226,13 @@ interface Compared {
 
 async function compare(
   { files, organs }: Measured,
+  encoder: boolean,
   options: RealismOptions,
   context: StageContext,
 ): Promise<Compared> {
   const { minTumors, permutations, resamples, seed } = { ...REALISM_DEFAULTS, ...given(options) }
-  const names = organs.length > 1 ? ['all', ...organs] : organs.length === 1 ? ['all', organs[0]!] : ['all']
-  const groups = names.flatMap((organ) =>
+  const names = MEASURE_NAMES.filter((name) => encoder || name !== ENCODER_MEASURE)
+  const groups = ['all', ...organs].flatMap((organ) =>
     ['all', ...TUMOR_SIZE_CLASSES.map(({ name }) => name)].map((size) => ({
       id: `${organ}/${size}`,
       kind: 'group' as const,
@@ -243,6 +248,7 @@ async function compare(
     resamples,
     minTumors,
     minPatients: MIN_PATIENTS,
+    encoder,
     sizes: TUMOR_SIZE_CLASSES,
     files,
     // the longest one first
@@ -260,7 +266,7 @@ async function compare(
   const of = ({ id }: { readonly id: string }) => results.get(id) as ComparedTumors
   return {
     found: results.get(COPIES.id) as FoundCopies,
-    measures: groups.flatMap((group) => measuresOf(group, of(group), minTumors)),
+    measures: groups.flatMap((group) => measuresOf(group, of(group), names, minTumors)),
     features: groups.flatMap((group) =>
       group.size === 'all' ? of(group).features.map((row) => ({ organ: group.organ, ...row })) : [],
     ),
@@ -270,6 +276,7 @@ async function compare(
 function measuresOf(
   { organ, size }: { readonly organ: string; readonly size: string },
   { n, measures }: ComparedTumors,
+  names: readonly string[],
   minTumors: number,
 ): RealismMeasure[] {
   const place = (name: string) => ({ organ, size, unit: MEASURE_UNITS[name]!, n })
@@ -277,7 +284,7 @@ function measuresOf(
     const tumors = `${n.synthetic} synthetic and ${n.real} real tumors`
     const patients = `${n.syntheticPatients} and ${n.realPatients} patients`
     const notMeasured = `not measured: ${tumors} of ${patients} (at least ${minTumors} and ${MIN_PATIENTS} each)`
-    return MEASURE_NAMES.map((name) => ({
+    return names.map((name) => ({
       name,
       value: null,
       ci: null,

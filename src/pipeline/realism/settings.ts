@@ -1,4 +1,5 @@
 import type { SourceOptions } from '../data/collect.js'
+import type { MergingOrder } from '../ports/checkpoint.js'
 import type { TumorSizeClass } from '../ports/realism.js'
 import type { RealismLimit } from './result.js'
 
@@ -9,6 +10,12 @@ export interface RealismOptions extends SourceOptions {
   readonly real: string
   /** Folder for `realism.json`, `tumors.csv` and `report.html`. */
   readonly out: string
+  /** Segmentor (file, run or step) whose encoder describes the tumors for a second classifier. Default: none. */
+  readonly checkpoint?: string | undefined
+  /** Patch-merging order of a checkpoint that does not state it. */
+  readonly patchMerging?: MergingOrder | undefined
+  /** Name of one of several sets of weights in the checkpoint: `student`, `teacher`, `ema`, or a key of the file. */
+  readonly weights?: string | undefined
   /** Spacing in mm of the isotropic grid on which tumors are measured. Default: 1. */
   readonly spacingMm?: number | undefined
   /** Tumors that each side of a group must have. Default: 20. */
@@ -51,6 +58,10 @@ export const MEASURE_UNITS: Readonly<Record<string, string>> = {
   shapeDistance: 'standard deviations',
   positionDistance: 'standard deviations',
   classifierAuc: 'AUC',
+  encoderAuc: 'AUC',
 }
+
+/** The measure that needs a checkpoint. */
+export const ENCODER_MEASURE = 'encoderAuc'
 
 export const MEASURE_NAMES: readonly string[] = Object.keys(MEASURE_UNITS)

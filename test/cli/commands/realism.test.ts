@@ -7,6 +7,7 @@ import { runProgram } from '../../../src/cli/program.js'
 import { writePhantomDataset } from '../../../src/phantom/dataset.js'
 import { memoryIo } from '../../helpers/cli.js'
 import { filesIn } from '../../helpers/files-in.js'
+import { runPython } from '../../helpers/python.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
 const CANARY = 'CANARYXQ'
@@ -35,6 +36,7 @@ test('realism writes figures, nearest tumors and a page, without text of headers
   const cwd = temporaryFolder()
   await writePhantoms(join(cwd, 'made'), 1)
   await writePhantoms(join(cwd, 'real'), 2)
+  runPython('test/fixtures/make_segmentors.py', cwd)
   const io = memoryIo({ cwd })
   const few = ['--min-tumors', '5', '--permutations', '19', '--resamples', '20', '--workers', '1']
 
@@ -47,6 +49,7 @@ test('realism writes figures, nearest tumors and a page, without text of headers
       '--out',
       'out',
       ...few,
+      ...['--checkpoint', 'a.pt'],
       '--limit',
       'histogramTumor=0.001',
       '--output',
@@ -60,13 +63,15 @@ test('realism writes figures, nearest tumors and a page, without text of headers
   const overall = printed.measures.filter(
     (one: { organ: string; size: string }) => one.organ === 'all' && one.size === 'all',
   )
-  expect(overall).toHaveLength(9)
+  expect(overall).toHaveLength(10)
   for (const { name, value, ci, p } of overall) {
     expect(value, name).toBeGreaterThanOrEqual(0)
     expect(ci, name).toHaveLength(2)
     expect(p, name).toBeGreaterThan(0)
   }
   expect(printed.exceeded).toMatchObject([{ measure: 'histogramTumor', max: 0.001 }])
+  expect(overall.at(-1)).toMatchObject({ name: 'encoderAuc', unit: 'AUC' })
+  expect(printed.settings.encoder).toMatchObject({ file: 'a.pt', patchVoxels: [16, 16, 16] })
   expect(printed.nearest.length).toBe(overall[0].n.synthetic)
   expect(printed.nearest[0].host).toBeNull()
   expect(printed.failed).toEqual([])

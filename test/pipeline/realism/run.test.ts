@@ -3,13 +3,16 @@ import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import { writePhantomDataset } from '../../../src/phantom/dataset.js'
 import type { StageContext } from '../../../src/pipeline/context.js'
+import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
 import type { ComparedTumors, CompareTumorsSpec, RealismSpec } from '../../../src/pipeline/ports/realism.js'
 import { compareRealism } from '../../../src/pipeline/realism/run.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
+import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
 let folder: string
 let measured: RealismSpec['cases'][number][]
+let measuring: RealismSpec | undefined
 let compared: CompareTumorsSpec | undefined
 
 beforeEach(async () => {
@@ -30,9 +33,14 @@ beforeEach(async () => {
 const n = { synthetic: 30, real: 3, syntheticPatients: 10, realPatients: 2, patientsOfBothSides: 0 }
 const tooFew: ComparedTumors = { n, measures: null, features: [] }
 
-function context(broken: readonly string[] = []): StageContext {
+function context(
+  broken: readonly string[] = [],
+  inspect: (path: string) => CheckpointFacts = () => checkpointFacts([segmentorFacts(3)]),
+): StageContext {
   const runtime = inMemoryRuntime({
-    measureTumors: (one) => {
+    inspect,
+    measureTumors: (one, spec) => {
+      measuring = spec
       measured.push(one)
       const error = { kind: 'data', message: `${one.image}: truncated`, hint: 'copy it again' }
       if (broken.includes(one.id)) return { caseId: one.id, error }
@@ -115,6 +123,70 @@ test('a group with too few tumors has no figure, and states the numbers', async 
   expect(result.copies).toBeNull()
   expect(result.exceeded).toMatchObject([{ measure: 'copies', value: null }])
   expect(result.notes[0]).toContain('does not anonymise a scan')
+})
+
+const PREPARATION = { windowHu: [-175, 250], spacingMm: [1.5, 1.5, 1.5], patchVoxels: [96, 96, 96] } as const
+
+test('a checkpoint adds a classifier on the features of its encoder', async () => {
+  writeSynthetic()
+  writeFileSync(join(folder, 'model.pt'), '')
+  const facts = (path: string) => checkpointFacts([segmentorFacts(3)], { path, metadata: PREPARATION })
+  const asked = { synthetic: 'synthetic', real: 'real', out: 'out', cwd: folder }
+
+  const result = await compareRealism(
+    { ...asked, checkpoint: 'model.pt', weights: 'ema' },
+    context([], facts),
+  )
+
+  const sha256 = '0'.repeat(64)
+  expect(measuring!.encoder).toEqual({
+    ...{ checkpoint: join(folder, 'model.pt'), sha256, patchMerging: null, weights: 'ema' },
+    ...PREPARATION,
+  })
+  expect(compared!.encoder).toBe(true)
+  expect(result.settings.encoder).toEqual({ file: 'model.pt', sha256, ...PREPARATION })
+  expect(result.measures.filter(({ name }) => name === 'encoderAuc')).toHaveLength(8)
+  expect(readFileSync(join(folder, 'out/realism.json'), 'utf8')).not.toContain(join(folder, 'model.pt'))
+})
+
+test('without a checkpoint there is no such figure, and its limit is refused before any work', async () => {
+  writeSynthetic()
+  const asked = { synthetic: 'synthetic', real: 'real', out: 'out', cwd: folder }
+  await expect(
+    compareRealism({ ...asked, limits: [{ measure: 'encoderAuc', max: 0.8 }] }, context()),
+  ).rejects.toThrow('--limit encoderAuc: no encoder (expected --checkpoint)')
+  await expect(compareRealism({ ...asked, patchMerging: 'legacy' }, context())).rejects.toThrow(
+    '--merging: needs --checkpoint',
+  )
+  expect(measured).toEqual([])
+  const result = await compareRealism(asked, context())
+  expect(measuring!.encoder).toBeNull()
+  expect(compared!.encoder).toBe(false)
+  expect(result.measures.map(({ name }) => name)).not.toContain('encoderAuc')
+})
+
+test.each([
+  [checkpointFacts([generatorFacts(3)], { path: 'given.pt' }), 'given.pt: holds no whole segmentor'],
+  [
+    checkpointFacts([segmentorFacts(3)], { path: 'given.pt' }),
+    'given.pt: does not state its windowHu, spacingMm',
+  ],
+  [
+    checkpointFacts([segmentorFacts(3)], { format: 'nnunet', metadata: PREPARATION }),
+    'an nnU-Net model folder (expected the file of one segmentor)',
+  ],
+])('a checkpoint without a usable encoder is refused before any work: %#', async (facts, message) => {
+  writeSynthetic()
+  writeFileSync(join(folder, 'model.pt'), '')
+  const asked = { synthetic: 'synthetic', real: 'real', out: 'out', cwd: folder, checkpoint: 'model.pt' }
+  await expect(
+    compareRealism(
+      asked,
+      context([], () => facts),
+    ),
+  ).rejects.toThrow(message)
+  expect(measured).toEqual([])
+  expect(existsSync(join(folder, 'out'))).toBe(false)
 })
 
 test('the folder holds JSON, table and page, and no patches of patients', async () => {
