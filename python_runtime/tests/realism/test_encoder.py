@@ -1,6 +1,5 @@
 import dataclasses
 import os
-from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -18,6 +17,7 @@ from freetumor_runtime.config.realism import (
     SizeClass,
 )
 from freetumor_runtime.errors import CheckpointError
+from freetumor_runtime.models.nnunet import Stage
 from freetumor_runtime.models.segmentor import build_segmentor, deepest_features
 from freetumor_runtime.realism import comparison
 from freetumor_runtime.realism.encoder import patch_of, tumor_features
@@ -25,8 +25,7 @@ from freetumor_runtime.realism.measuring import Scan, load_scan, measure_case
 from freetumor_runtime.realism.zones import find_tumors
 
 LIVER = (RealismOrgan("liver", 1, 2),)
-STAGE = SimpleNamespace(features=8, kernel=(3, 3, 3), stride=(2, 2, 2), blocks=1)
-STAGES = (SimpleNamespace(features=4, kernel=(3, 3, 3), stride=(1, 1, 1), blocks=1), STAGE)
+STAGES = (Stage(4, (3, 3, 3), (1, 1, 1), 1), Stage(8, (3, 3, 3), (2, 2, 2), 1))
 
 
 def segmentor(kind: str = "small") -> torch.nn.Module:

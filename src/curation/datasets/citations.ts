@@ -1,4 +1,4 @@
-/** Citation of a data set: its article, or its record in an archive. */
+/** Citation of a data set: its article, its record in an archive, or its page if it has no DOI. */
 export interface Citation {
   readonly text: string
   readonly url: string
@@ -94,6 +94,18 @@ const CITATIONS: Readonly<Record<string, readonly Citation[]>> = {
       'S. G. Armato III et al., Data From LIDC-IDRI, The Cancer Imaging Archive, 2015',
       '10.7937/K9/TCIA.2015.LO9QL9SX',
     ),
+  ],
+  MELA: [
+    {
+      text: 'Mediastinal Lesion Analysis (MELA), challenge of MICCAI 2022',
+      url: 'https://mela.grand-challenge.org/',
+    },
+  ],
+  '3Dircadb1_convert': [
+    {
+      text: 'L. Soler et al., 3D image reconstruction for comparison of algorithm database: a patient-specific anatomical and medical image database, technical report, IRCAD, Strasbourg, 2010',
+      url: 'https://www.ircad.fr/research/data-sets/liver-segmentation-3d-ircadb-01/',
+    },
   ],
 }
 
