@@ -30,6 +30,15 @@ test('describes every command and option in the imperative', () => {
   expect(faults.map(([name, text]) => `${name}: ${text}`)).toEqual([])
 })
 
+test('prints no empty default', () => {
+  const faults = commands.flatMap((command) =>
+    command.options.filter(
+      ({ defaultValue: value }) => value === '' || (Array.isArray(value) && value.length === 0),
+    ),
+  )
+  expect(faults.map(({ flags }) => flags)).toEqual([])
+})
+
 test('describes every argument', () => {
   expect(described.filter(([, text]) => text === '').map(([name]) => name)).toEqual([])
 })

@@ -34,9 +34,9 @@ function addOwn(key: Command, io: CliIo): void {
   key
     .command('create')
     .description('Create the key of this user; later syntheses are signed with it')
-    .option('--name <text>', 'Set a name that others see, such as that of a group', '')
+    .option('--name <text>', 'Set a name that others see, such as that of a group')
     .addOption(outputOption())
-    .action(async ({ name, output }: Output & { readonly name: string }) => {
+    .action(async ({ name = '', output }: Output & { readonly name?: string }) => {
       const folder = keyFolder(io.env)
       const made = await createKey(folder, name)
       printKey(io, output, made, folder, [
@@ -108,9 +108,9 @@ function addForeign(key: Command, io: CliIo): void {
     .command('revoke')
     .description('Revoke a key: nothing that it signed is authentic any more')
     .argument('<id>', 'first digits of the id')
-    .option('--reason <text>', 'Set a reason that others see', '')
+    .option('--reason <text>', 'Set a reason that others see')
     .addOption(outputOption())
-    .action(async (id: string, { reason, output }: Output & { readonly reason: string }) => {
+    .action(async (id: string, { reason = '', output }: Output & { readonly reason?: string }) => {
       const folder = keyFolder(io.env)
       const revoked = await revokeKey(folder, id, reason)
       printKey(io, output, revoked, folder, [

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { EXIT } from '../../errors.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { parseLimit, readLimits } from '../../pipeline/realism/limits.js'
@@ -21,7 +22,7 @@ interface Options extends SourceFlags {
   readonly merging?: MergingOrder
   readonly weights?: string
   readonly limits?: string
-  readonly limit: readonly RealismLimit[]
+  readonly limit?: readonly RealismLimit[]
   readonly minTumors: number
   readonly spacing: number
   readonly permutations: number
@@ -55,8 +56,7 @@ export const addRealismCommand: AddCommand = (program, io) => {
     .option(
       '--limit <measure=max>',
       'Set the highest allowed value of a measure; repeatable',
-      (word: string, before: readonly RealismLimit[]) => [...before, parseLimit(word)],
-      [],
+      (word: string, before: readonly RealismLimit[] = []) => [...before, parseLimit(word)],
     )
     .option(
       '--min-tumors <n>',
@@ -64,7 +64,12 @@ export const addRealismCommand: AddCommand = (program, io) => {
       wholeNumber(2),
       REALISM_DEFAULTS.minTumors,
     )
-    .option('--spacing <mm>', 'Set the grid of the measures', positiveNumber, REALISM_DEFAULTS.spacingMm)
+    .option(
+      '--spacing <mm>',
+      'Set the grid of the measures, 0.25 to 2',
+      positiveNumber,
+      REALISM_DEFAULTS.spacingMm,
+    )
     .option(
       '--permutations <n>',
       'Exchange patients N times for the chance level',
@@ -86,8 +91,18 @@ export const addRealismCommand: AddCommand = (program, io) => {
     )
     .addOption(outputOption())
     .action(async (synthetic: string, real: string, options: Options) => {
-      const { limits: file, limit, spacing, out, minTumors, permutations, resamples, seed, workers } = options
-      const limits = [...(file === undefined ? [] : await readLimits(file)), ...limit]
+      const {
+        limits: file,
+        limit = [],
+        spacing,
+        out,
+        minTumors,
+        permutations,
+        resamples,
+        seed,
+        workers,
+      } = options
+      const limits = [...(file === undefined ? [] : await readLimits(resolve(io.cwd, file))), ...limit]
       const settings = { minTumors, permutations, resamples, seed, workers, spacingMm: spacing }
       const { checkpoint, merging: patchMerging, weights } = options
       const encoder = { checkpoint, patchMerging, weights }

@@ -11,7 +11,7 @@ import { type CliIo, type OutputFormat, printResult } from '../output.js'
 import { outputOption, withExample } from '../program.js'
 
 interface SyncFlags {
-  readonly set: string[]
+  readonly set?: string[]
   readonly output: OutputFormat
 }
 
@@ -24,9 +24,9 @@ export function addSyncCommand(runs: Command, io: CliIo): void {
   )
     .description('Send the figures of an ended run that its trackers lack')
     .argument('<run>', 'run directory, or its name if it is below runs/')
-    .option('--set <key=value...>', 'Replace values of the configuration', [])
+    .option('--set <key=value...>', 'Replace values of the configuration')
     .addOption(outputOption())
-    .action(async (named: string, { set, output }: SyncFlags) => {
+    .action(async (named: string, { set = [], output }: SyncFlags) => {
       const directory = await findRun(named, io.cwd)
       const config = await loadConfig(join(directory, RECORD), {
         set,

@@ -8,7 +8,7 @@ interface SetupFlags {
   readonly python?: string
   readonly venv?: string
   readonly dev: boolean
-  readonly extra: RuntimeExtra[]
+  readonly extra?: RuntimeExtra[]
   readonly output: OutputFormat
 }
 
@@ -24,13 +24,11 @@ export function addSetupCommand(program: Command, io: CliIo): void {
     .option('--venv <dir>', 'Set the folder of the runtime; an existing one must be yours (default: .venv)')
     .option('--dev', 'Install the packages of the tests in addition', false)
     .addOption(
-      new Option('--extra <name...>', 'Install an optional part in addition')
-        .choices(Object.keys(EXTRAS))
-        .default([]),
+      new Option('--extra <name...>', 'Install an optional part in addition').choices(Object.keys(EXTRAS)),
     )
     .addOption(outputOption())
     .action(async (options: SetupFlags) => {
-      const { output, extra: extras, ...rest } = options
+      const { output, extra: extras = [], ...rest } = options
       const done = await setUpRuntime({
         ...rest,
         extras,

@@ -2,10 +2,16 @@ import { UsageError } from '../../errors.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { nearestWord } from '../../suggestion.js'
 import { cannotBeRead } from '../../system-errors.js'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { ExceededLimit, RealismLimit, RealismMeasure } from './result.js'
-import { MEASURE_NAMES } from './settings.js'
+import { MEASURE_NAMES, TUMOR_SIZE_CLASSES } from './settings.js'
 
-const NAMES: readonly string[] = [...MEASURE_NAMES, 'copies']
+/** Words that a limit may have. */
+const WORDS = {
+  measure: [...MEASURE_NAMES, 'copies'],
+  organ: ['all', ...Object.values(LABEL_SCHEMES).flatMap(({ organs }) => organs.map(({ name }) => name))],
+  size: ['all', ...TUMOR_SIZE_CLASSES.map(({ name }) => name)],
+} as const satisfies Record<string, readonly string[]>
 
 /** Return the limit of a word `MEASURE=MAX`. */
 export function parseLimit(word: string): RealismLimit {
@@ -14,7 +20,7 @@ export function parseLimit(word: string): RealismLimit {
     throw new UsageError(`--limit: wrong limit (expected MEASURE=MAX, found ${word})`, {
       hint: 'write, for example, --limit classifierAuc=0.8',
     })
-  return knownMeasure({ measure, max: Number(max) }, '--limit')
+  return knownLimit({ measure, max: Number(max) }, '--limit')
 }
 
 /**
@@ -43,15 +49,20 @@ function limitOf(limit: Readonly<Record<string, unknown>> | undefined, where: st
       hint:
         unknown === undefined ? 'write a measure by name and max as a number' : `remove the key ${unknown}`,
     })
-  return knownMeasure({ measure, max, organ, size }, where)
+  return knownLimit({ measure, max, organ, size }, where)
 }
 
-function knownMeasure(limit: RealismLimit, where: string): RealismLimit {
-  if (NAMES.includes(limit.measure)) return limit
-  const near = nearestWord(limit.measure, NAMES)
-  throw new UsageError(`${where}: unknown measure ${limit.measure}`, {
-    hint: near === undefined ? `write one of ${NAMES.join(', ')}` : `did you mean ${near}?`,
-  })
+/** @throws UsageError for a word that no figure has: the limit could never hold */
+function knownLimit(limit: RealismLimit, where: string): RealismLimit {
+  for (const [key, words] of Object.entries(WORDS) as [keyof typeof WORDS, readonly string[]][]) {
+    const word = limit[key] ?? 'all'
+    if (words.includes(word)) continue
+    const near = nearestWord(word, words)
+    throw new UsageError(`${where}: unknown ${key} ${word}`, {
+      hint: near === undefined ? `write one of ${words.join(', ')}` : `did you mean ${near}?`,
+    })
+  }
+  return limit
 }
 
 /** Return the limits that do not hold. A figure that was not measured holds no limit. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { type ManifestCase, readManifest } from '../../curation/datasets/manifest.js'
-import { DataError } from '../../errors.js'
+import { DataError, UsageError } from '../../errors.js'
 import { MIN_PATIENTS } from '../../evaluation/bootstrap.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { counted, csvField } from '../../plain-text.js'
@@ -29,6 +29,7 @@ import {
   MEASURE_UNITS,
   REALISM_DEFAULTS,
   type RealismOptions,
+  SPACINGS_MM,
   TUMOR_SIZE_CLASSES,
 } from './settings.js'
 import { type CaseToMeasure, measuredCase } from './spec.js'
@@ -50,12 +51,13 @@ const COPIES = { id: 'copies', kind: 'copies', organ: 'all', size: 'all' } as co
 /**
  * Compare the tumors of a synthetic data set with real ones, and search for copies. A stopped call resumes: measured cases
  * are kept.
- * @throws DataError for a side without a labelled case, or label ids without a meaning; CheckpointError for a checkpoint
+ * @throws UsageError for a grid that does not resolve the rim of a tumor; DataError for a side without a labelled case, or label ids without a meaning; CheckpointError for a checkpoint
  *   without a complete segmentor
  */
 export async function compareRealism(options: RealismOptions, context: StageContext): Promise<Realism> {
   const { cwd = process.cwd(), limits = [] } = options
   const out = resolve(cwd, options.out)
+  refuseSpacing(options)
   const cases = [...(await syntheticCases(options)), ...(await realCases(options))]
   const encoder = await encoderOf(options, context)
   await makeWritableFolder(out)
@@ -86,6 +88,14 @@ export async function compareRealism(options: RealismOptions, context: StageCont
   // the measures hold patches of scans of patients
   await rm(work, { recursive: true, force: true })
   return { ...result, out }
+}
+
+function refuseSpacing({ spacingMm = REALISM_DEFAULTS.spacingMm }: RealismOptions): void {
+  const [finest, coarsest] = SPACINGS_MM
+  if (!(spacingMm >= finest && spacingMm <= coarsest))
+    throw new UsageError(`--spacing: wrong grid (expected ${finest} to ${coarsest} mm, found ${spacingMm})`, {
+      hint: 'omit --spacing for 1 mm',
+    })
 }
 
 /** Return the options that are not undefined. */
@@ -125,11 +135,15 @@ async function syntheticCases(options: RealismOptions): Promise<SideCase[]> {
   }))
 }
 
-/** Return a case of a data set whose folder may have been moved since it was written. */
+/**
+ * Return a case of a data set with the files of its folder, which may have been moved or copied since it was written: the
+ * paths of the manifest may be those of the original.
+ */
 function movedTo(folder: string, item: ManifestCase): ManifestCase {
+  const isSynthesis = existsSync(join(folder, 'synthesis.json'))
   const there = (part: string, path: string): string => {
     const own = join(folder, part, basename(path))
-    return !existsSync(path) && existsSync(own) ? own : path
+    return isSynthesis || existsSync(own) ? own : path
   }
   const label = item.label === null ? null : there('labelsTr', item.label)
   return { ...item, image: there('imagesTr', item.image), label }

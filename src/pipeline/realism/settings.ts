@@ -16,7 +16,7 @@ export interface RealismOptions extends SourceOptions {
   readonly patchMerging?: MergingOrder | undefined
   /** Name of one of several sets of weights in the checkpoint: `student`, `teacher`, `ema`, or a key of the file. */
   readonly weights?: string | undefined
-  /** Spacing in mm of the isotropic grid on which tumors are measured. Default: 1. */
+  /** Spacing in mm of the isotropic grid on which tumors are measured, 0.25 to 2. Default: 1. */
   readonly spacingMm?: number | undefined
   /** Tumors that each side of a group must have. Default: 20. */
   readonly minTumors?: number | undefined
@@ -39,6 +39,9 @@ export const REALISM_DEFAULTS = {
   resamples: 500,
   seed: 0,
 } as const
+
+/** Finest and coarsest grid. A rim has 2 mm on both sides of the border, so a coarser grid would not resolve it. */
+export const SPACINGS_MM = [0.25, 2] as const
 
 /** Sizes by the diameter of a ball of the tumor's volume. */
 export const TUMOR_SIZE_CLASSES: readonly TumorSizeClass[] = [

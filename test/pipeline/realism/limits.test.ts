@@ -46,6 +46,19 @@ describe('limits', () => {
     )
   })
 
+  test.each([
+    [{ organ: 'livr' }, 'unknown organ livr', 'did you mean liver?'],
+    [{ size: 'tiny' }, 'unknown size tiny', expect.stringContaining('under 10 mm')],
+    [{ measure: 'frechet' }, 'unknown measure frechet', expect.stringContaining('frechetTumor')],
+  ])('with a word that no figure has are refused: %j', async (word, message, commandHint) => {
+    const file = join(temporaryFolder(), 'limits.json')
+    writeFileSync(file, JSON.stringify({ limits: [{ measure: 'copies', max: 0, ...word }] }))
+    await expect(readLimits(file)).rejects.toMatchObject({
+      message: expect.stringContaining(`limits.0: ${message}`),
+      commandHint,
+    })
+  })
+
   test('are read from a file', async () => {
     const file = join(temporaryFolder(), 'limits.json')
     writeFileSync(file, JSON.stringify({ limits: [{ measure: 'frechetTumor', organ: 'liver', max: 4 }] }))

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import { writePhantomDataset } from '../../../src/phantom/dataset.js'
@@ -101,6 +101,34 @@ test('a moved synthetic data set is measured with its numbered tumors and its ho
     [null, null],
   ])
   expect(compared!.files[0]).toMatchObject({ patient: 'host/a', parent: 'host/a', synthetic: true })
+})
+
+test.each(['synthesis.json', 'copy'])(
+  'a copied synthetic data set is measured by its own files, not by those of the original: %s',
+  async (kind) => {
+    writeSynthetic()
+    const copy = join(folder, 'copy')
+    cpSync(join(folder, 'synthetic'), copy, { recursive: true })
+    const text = readFileSync(join(copy, 'manifest.json'), 'utf8')
+    const original = join(folder, 'synthetic')
+    writeFileSync(join(copy, 'manifest.json'), text.replaceAll('/gone/synthetic', original))
+    const image = join(copy, 'imagesTr/host__a_v000.nii.gz')
+    if (kind === 'synthesis.json') {
+      // then a missing file is missing, too
+      writeFileSync(join(copy, kind), '{}')
+      rmSync(image)
+    }
+    await compareRealism({ synthetic: 'copy', real: 'real', out: 'out', cwd: folder }, context())
+    expect(measured[0]).toMatchObject({ image, label: join(copy, 'labelsTr/host__a_v000.nii.gz') })
+  },
+)
+
+test.each([0.01, 3, Number.NaN])('a grid of %d mm is refused before any work', async (spacingMm) => {
+  writeSynthetic()
+  await expect(
+    compareRealism({ synthetic: 'synthetic', real: 'real', out: 'out', cwd: folder, spacingMm }, context()),
+  ).rejects.toThrow('--spacing: wrong grid (expected 0.25 to 2 mm')
+  expect(measured).toEqual([])
 })
 
 test('a group with too few tumors has no figure, and states the numbers', async () => {
