@@ -71,3 +71,8 @@ export function counted(count: number, thing: string, verb?: readonly [one: stri
   const noun = `${count.toLocaleString('en-US')} ${thing}${count === 1 ? '' : 's'}`
   return verb === undefined ? noun : `${noun} ${verb[count === 1 ? 0 : 1]}`
 }
+
+/** Return a text, also one of several lines, as one word of a POSIX shell. */
+export function quoted(text: string): string {
+  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}

@@ -272,6 +272,18 @@ describe('src/', () => {
     ).toEqual([])
   })
 
+  test('quotes paths in commands that a text tells to run', () => {
+    const commands = /\\`(?:freetumor|npx|chmod) [^`]*?\$\{([^}]*)\}/g
+    // neither is a path
+    const words = ['sectionOf(parsed.error.issues)', 'freetumor']
+    const found = files.flatMap(({ path, text }) =>
+      [...text.matchAll(commands)]
+        .filter(([, value]) => !value!.startsWith('quoted(') && !words.includes(value!))
+        .map(([command]) => `${path}: ${command}`),
+    )
+    expect(found).toEqual([])
+  })
+
   test('listens to abort signals in abort.ts only', () => {
     const others = files.filter(
       ({ path, text }) =>

@@ -1,4 +1,4 @@
-import { quoted } from '../cluster/quote.js'
+import { quoted } from '../plain-text.js'
 import { type CommandOption, type CommandTree, withSubcommands } from './command-tree.js'
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const

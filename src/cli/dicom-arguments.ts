@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { foreignFormat } from '../curation/datasets/file-names.js'
 import type { FreetumorError } from '../errors.js'
+import { quoted } from '../plain-text.js'
 import type { CliIo } from './output.js'
 
 /** Files and folders that are looked at in a folder, and levels of folders without DICOM files. */
@@ -44,7 +45,7 @@ async function dicomFault(path: string, cwd: string): Promise<NamedFault | null>
   const folder = isFolder ? path : dirname(path)
   return {
     message: `${path}: wrong format (found DICOM)`,
-    hint: `convert the series to NIfTI: \`freetumor data convert ${folder} --out scans\``,
+    hint: `convert the series to NIfTI: \`freetumor data convert ${quoted(folder)} --out scans\``,
   }
 }
 

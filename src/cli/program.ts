@@ -102,6 +102,7 @@ export function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Com
   withExample(program, 'freetumor setup', 'freetumor demo --out demo')
   // doctor reports it as one of its checks
   program.hook('preAction', (_, action) => {
+    refuseEmpty(action)
     if (action.name() !== 'doctor') refusePnp()
   })
   for (const add of commands) add(program, io)
@@ -120,6 +121,26 @@ export function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Com
     })
   }
   return program
+}
+
+/**
+ * Refuse empty words, as an unset variable of a script leaves them: an empty path would be the working directory. Lists of
+ * words may hold them, because they are given to another program.
+ * @throws UsageError
+ */
+function refuseEmpty(command: Command): void {
+  const empty = [
+    ...command.registeredArguments
+      .filter(({ variadic }, at) => !variadic && command.args[at] === '')
+      .map((one) => one.name()),
+    ...command.options
+      .filter((one) => !one.variadic && command.getOptionValue(one.attributeName()) === '')
+      .map(({ long }) => long),
+  ]
+  if (empty.length > 0)
+    throw new UsageError(`${fullName(command)}: ${empty[0]}: empty value`, {
+      hint: `${helpOf(command)} lists the arguments and options`,
+    })
 }
 
 function withDescendants(command: Command): Command[] {

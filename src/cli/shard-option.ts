@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { quoted } from '../cluster/quote.js'
 import { refuseWrongShard, SHARD_FORM, type Shard } from '../curation/datasets/shard.js'
+import { quoted } from '../plain-text.js'
 
 /** Return the option `--shard` of commands over many cases. */
 export function shardOption(): Option {

@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js'
+import { quoted } from '../plain-text.js'
 
 /**
  * Return a text as one word of a POSIX shell.
@@ -8,11 +9,6 @@ import { ConfigError } from '../errors.js'
 export function shellWord(text: string, where: string): string {
   refuseControl(text, where)
   return quoted(text)
-}
-
-/** Return a text, also one of several lines, as one word of a POSIX shell. */
-export function quoted(text: string): string {
-  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
 /** Refuse a text that is more than one printable line. @throws ConfigError */

@@ -1,12 +1,13 @@
 import { hostname } from 'node:os'
 import { UsageError } from '../errors.js'
+import { quoted } from '../plain-text.js'
 import type { Holder, LockedWork } from './ports/common.js'
 
 /** The lock of a run. */
 export const TRAINING: LockedWork = {
   refusal: (directory, holder) =>
     new UsageError(`${directory} is being trained by ${holderInWords(holder)}`, {
-      hint: `\`freetumor runs attach ${directory}\` follows it; ${howToEnd(holder)}`,
+      hint: `\`freetumor runs attach ${quoted(directory)}\` follows it; ${howToEnd(holder)}`,
     }),
 }
 

@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, UsageError } from '../errors.js'
+import { quoted } from '../plain-text.js'
 import type { TrainOptions } from '../training/run.js'
 import { holdsRun } from '../training/run-directory.js'
 import { makeFolder } from '../whole-file.js'
@@ -62,7 +63,7 @@ export async function hasBegun(directory: string, place: NodePlace | null): Prom
 export async function joinRunDirectory(directory: string, place: NodePlace, resume: boolean): Promise<void> {
   if (!resume && (await hasBegun(directory, place)))
     throw new UsageError(`${directory} already holds a run of node ${place.nodeRank}`, {
-      hint: `run \`freetumor train --resume ${directory}\` on every node, or choose another --out`,
+      hint: `run \`freetumor train --resume ${quoted(directory)}\` on every node, or choose another --out`,
     })
   await makeFolder(join(directory, 'logs'))
 }

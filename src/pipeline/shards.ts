@@ -7,6 +7,7 @@ import { MAX_SHARDS, refuseWrongShard, type Shard } from '../curation/datasets/s
 import { DataError, EnvironmentError, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { asRecord, parseForeignJson, readForeignJson } from '../foreign-text.js'
 import { openJsonLog, readJsonLog } from '../jsonl.js'
+import { quoted } from '../plain-text.js'
 import { typedSystemError } from '../system-errors.js'
 import { type FileState, statesOfScans } from '../volume/scan-files.js'
 import { makeFolder, sweepUnfinished, temporaryName, writeWhole } from '../whole-file.js'
@@ -133,7 +134,9 @@ export async function workOnShard<S, P, T>(
   try {
     const { part, result } = await run(folder)
     await write('completed', null, part)
-    context.note(`shard ${index} of ${count} is complete; after all, run \`freetumor merge ${directory}\``)
+    context.note(
+      `shard ${index} of ${count} is complete; after all, run \`freetumor merge ${quoted(directory)}\``,
+    )
     return result
   } catch (error) {
     // the error of the work counts, not that of a full disk

@@ -7,17 +7,20 @@ import {
   sign,
   verify,
 } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { mkdir, open, realpath, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { DataError, EnvironmentError, UsageError } from '../errors.js'
 import { parseForeignJson, readForeignJson } from '../foreign-text.js'
+import { quoted } from '../plain-text.js'
 import { cannotBeRead, typedSystemError } from '../system-errors.js'
 import { writeWhole } from '../whole-file.js'
 
 const FORMAT = 'freetumor key 1'
+/** Digits of an id that a user must write. */
+const LEAST_DIGITS = 4
 const BASE64 = z
   .string()
   .regex(/^[A-Za-z0-9+/=]+$/)
@@ -74,7 +77,11 @@ export function keyFolder(env: Readonly<Record<string, string | undefined>> = pr
  */
 export async function readKeyring(folder: string): Promise<readonly KeyRecord[]> {
   const path = join(folder, 'keys.json')
-  if (!existsSync(path)) return []
+  if (!existsSync(path)) {
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false)
+      throw new DataError(`${folder}: not a folder of keys`, { hint: 'set FREETUMOR_KEYS to a folder' })
+    return []
+  }
   const damaged = (message: string) =>
     new DataError(`${path}: ${message}`, { hint: 'restore it from a backup, or remove the folder' })
   const unreadable = (code: string) => damaged(cannotBeRead(path, code).slice(path.length + 2))
@@ -264,7 +271,11 @@ function parseStatement(text: string, source: string): KeyStatement {
 }
 
 function findKey(keys: readonly KeyRecord[], id: string, folder: string): KeyRecord {
-  const found = keys.filter((key) => id.length >= 4 && key.id.startsWith(id))
+  if (id.length < LEAST_DIGITS)
+    throw new UsageError(`${id}: not an id of a key (expected its first ${LEAST_DIGITS} digits or more)`, {
+      hint: '`freetumor key list` lists the keys',
+    })
+  const found = keys.filter((key) => key.id.startsWith(id))
   if (found.length === 1) return found[0]!
   throw new UsageError(`${id}: ${found.length > 1 ? 'several keys' : 'no key'} of this id in ${folder}`, {
     hint: '`freetumor key list` lists the keys',
@@ -303,7 +314,7 @@ async function readPrivate(folder: string, id: string): Promise<KeyObject> {
   try {
     if (((await handle.stat()).mode & 0o077) !== 0)
       throw new UsageError(`${path}: other users can read the key (expected mode 600)`, {
-        hint: `run \`chmod 600 ${path}\``,
+        hint: `run \`chmod 600 ${quoted(path)}\``,
       })
     return createPrivateKey(await handle.readFile())
   } catch (error) {

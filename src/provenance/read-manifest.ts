@@ -25,6 +25,8 @@ const MAX_FILES = 5_000_000
 const FILE_BOUNDS = { depth: 5, values: 20_000 }
 const HEAD_BOUNDS = { depth: 12, values: 100_000 }
 
+const NAME_ONE = 'name a provenance.json, or a data set that `freetumor synthesize` wrote'
+
 /** `altered`: `reason` names the part. `unsigned`: without a signature of a trusted key. */
 export interface ManifestVerdict {
   readonly state: 'authentic' | 'altered' | 'unsigned'
@@ -59,13 +61,15 @@ export async function openManifest(path: string, keys: readonly KeyRecord[]): Pr
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
     (error: NodeJS.ErrnoException) => {
       throw new DataError(cannotBeRead(path, error.code, 'manifest'), {
-        hint: 'name a provenance.json with --manifest',
+        hint: NAME_ONE,
         cause: error,
       })
     },
   )
   try {
-    const { size } = await file.stat()
+    const state = await file.stat()
+    if (!state.isFile()) throw new DataError(`${path}: not a regular file`, { hint: NAME_ONE })
+    const { size } = state
     if (size > MAX_BYTES) throw noManifest(path, `${size} bytes`)
     const index = await readIndex(file, path)
     const { head, places, byPath, byHash, parts, signature } = index

@@ -17,10 +17,10 @@ export interface SignedManifest {
  * @throws UsageError without a key, or for a manifest of a key that is not trusted; DataError if a file was altered
  */
 export async function signDataset(directory: string, folder: string = keyFolder()): Promise<SignedManifest> {
-  const key = await signingKey(folder, directory)
-  if (key === null) throw new UsageError(`${folder}: there is no key`, { hint: 'run `freetumor key create`' })
   const path = join(directory, PROVENANCE)
   const { head, files, signer } = await contentOf(path, folder)
+  const key = await signingKey(folder, directory)
+  if (key === null) throw new UsageError(`${folder}: there is no key`, { hint: 'run `freetumor key create`' })
   if (signer === 'unknown')
     throw new UsageError(`${path}: signed by a key that is not trusted`, {
       hint: 'trust its key first: `freetumor key trust FILE`',

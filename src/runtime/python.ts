@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
+import { quoted } from '../plain-text.js'
 import { cannotBeRead } from '../system-errors.js'
 import { refusePnp } from './pnp.js'
 import { readState, recordedPython, STATE_FILE, UNFINISHED_FILE } from './runtime-record.js'
@@ -61,7 +62,7 @@ export function untrustedRuntime(folder: string): EnvironmentError {
   return new EnvironmentError(
     `${folder} is not trusted: \`freetumor setup\` did not record it for this user`,
     {
-      hint: `if you trust its programs, run \`freetumor setup --venv ${folder}\`; if not, remove it or set FREETUMOR_PYTHON`,
+      hint: `if you trust its programs, run \`freetumor setup --venv ${quoted(folder)}\`; if not, remove it or set FREETUMOR_PYTHON`,
     },
   )
 }

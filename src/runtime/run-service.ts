@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { UsageError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
 import type { ControlledProcesses, RunControl, RunProcesses } from '../pipeline/ports/runs.js'
+import { quoted } from '../plain-text.js'
 import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
 import { openRunClient, type RunClient } from '../transport/run-client.js'
@@ -45,7 +46,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
   if (other) {
     other.close()
     throw new UsageError(`${run.directory} is being trained by process ${other.pid}`, {
-      hint: `\`freetumor runs attach ${run.directory}\` follows it`,
+      hint: `\`freetumor runs attach ${quoted(run.directory)}\` follows it`,
     })
   }
   const file = join(run.directory, name)

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { FreetumorError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
 import type { ControlledProcesses, RunControl } from '../pipeline/ports/runs.js'
+import { quoted } from '../plain-text.js'
 import { refuse } from './guard.js'
 import type { CommandResult, RunCommand } from './messages.js'
 
@@ -25,7 +26,11 @@ export async function carryOut(
     )
   const run = await processes.connect(directory)
   if (run === null)
-    return refuse(`${directory}: not running`, `\`freetumor train --resume ${directory}\` resumes it`, 409)
+    return refuse(
+      `${directory}: not running`,
+      `\`freetumor train --resume ${quoted(directory)}\` resumes it`,
+      409,
+    )
   try {
     const result: CommandResult = { command: given.type, step: await act(run, given) }
     return Response.json(result)

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UsageError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
+import { quoted } from '../plain-text.js'
 import { writeWhole } from '../whole-file.js'
 
 /** File in a run directory with the version that created it. Runs without it have format 1. */
@@ -32,7 +33,9 @@ export async function refuseOtherFormat(directory: string): Promise<void> {
   if (format !== FORMAT)
     throw new UsageError(
       `${directory}: made by freetumor ${freetumor} (expected run format ${FORMAT}, found ${format})`,
-      { hint: `resume it with that version: \`npx freetumor@${freetumor} train --resume ${directory}\`` },
+      {
+        hint: `resume it with that version: \`npx freetumor@${freetumor} train --resume ${quoted(directory)}\``,
+      },
     )
 }
 

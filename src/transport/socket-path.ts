@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EnvironmentError } from '../errors.js'
+import { quoted } from '../plain-text.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 
 /** Largest path of a unix socket on the operating system, without the end mark. */
@@ -73,7 +74,7 @@ export async function newSocketPath(directory: string, name: string): Promise<st
   if (mode & 0o077)
     throw new EnvironmentError(
       `${directory}: unsafe socket directory (expected mode 700, found ${(mode & 0o777).toString(8)})`,
-      { hint: `run \`chmod 700 ${directory}\`` },
+      { hint: `run \`chmod 700 ${quoted(directory)}\`` },
     )
   await rm(path, { force: true })
   return path

@@ -50,6 +50,34 @@ describe('the exit code', () => {
   })
 })
 
+describe('an empty word', () => {
+  const add: AddCommand = (program, io) => {
+    program
+      .command('act')
+      .argument('<file>', 'file')
+      .argument('[words...]', 'words of another program')
+      .option('--out <dir>', 'folder')
+      .option('--more <word...>', 'words of another program')
+      .action(() => io.print('done'))
+  }
+
+  test.each([
+    [['act', ''], 'act: file: empty value'],
+    [['act', 'a', '--out', ''], 'act: --out: empty value'],
+    [['act', 'a', '--out='], 'act: --out: empty value'],
+  ])('is refused, because an empty path is the working directory: %j', async (argv, message) => {
+    const io = memoryIo()
+    expect(await runProgram([add], argv, io)).toBe(2)
+    expect(io.stderr.join('\n')).toContain(message)
+    expect(io.stdout).toEqual([])
+  })
+
+  test('is given to another program', async () => {
+    const io = memoryIo()
+    expect(await runProgram([add], ['act', 'a', '', '--more', '', 'b'], io)).toBe(0)
+  })
+})
+
 describe('the message of an error', () => {
   test('is its message and its hint on stderr, without a stack', async () => {
     const io = memoryIo()

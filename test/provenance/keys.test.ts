@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
@@ -28,11 +28,27 @@ describe('the key of a user', () => {
     expect(isSignature('texts', key!.publicKey, key!.sign('text'))).toBe(false)
   })
 
-  it('is refused if other users can read it', async () => {
-    const [folder, out] = [temporaryFolder(), temporaryFolder()]
+  it('is refused if other users can read it, with a command that a shell takes', async () => {
+    const [folder, out] = [join(temporaryFolder(), 'my keys'), temporaryFolder()]
     const { id } = await createKey(folder)
     await chmod(join(folder, `${id}.pem`), 0o644)
-    await expect(signingKey(folder, out)).rejects.toThrow('other users can read the key')
+    await expect(signingKey(folder, out)).rejects.toMatchObject({
+      message: expect.stringContaining('other users can read the key'),
+      commandHint: `run \`chmod 600 '${join(folder, `${id}.pem`)}'\``,
+    })
+  })
+
+  it('lies in a folder, not in a file', async () => {
+    const file = join(temporaryFolder(), 'keys')
+    await writeFile(file, '')
+    await expect(readKeyring(file)).rejects.toThrow(`${file}: not a folder of keys`)
+  })
+
+  it('is found by at least 4 digits of its id', async () => {
+    const folder = temporaryFolder()
+    const { id } = await createKey(folder)
+    expect(await keyStatement(folder, id.slice(0, 4))).toMatchObject({ id })
+    await expect(keyStatement(folder, id.slice(0, 3))).rejects.toThrow('expected its first 4 digits or more')
   })
 
   it('is created once; a folder without keys gives none', async () => {

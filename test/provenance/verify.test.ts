@@ -51,6 +51,18 @@ describe('verify of one file', () => {
     ])
   })
 
+  it('refuses a manifest or a data set that is none', async () => {
+    const { folder, keys } = await makeSignedSet(temporaryFolder())
+    const scan = join(folder, SCAN)
+    await expect(verifyScans(scan, { keys, manifest: folder })).rejects.toThrow(
+      `${folder}: not a regular file`,
+    )
+    const missing = join(temporaryFolder(), 'none')
+    await expect(signDataset(missing, keys)).rejects.toThrow(
+      `${join(missing, 'provenance.json')}: manifest not found`,
+    )
+  })
+
   it('refuses a missing path and a folder without scans', async () => {
     const folder = temporaryFolder()
     await expect(verifyScans(join(folder, 'none.nii'))).rejects.toThrow(DataError)

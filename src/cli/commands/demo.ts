@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { RuntimeCrashError, StoppedError } from '../../errors.js'
 import { runDemo } from '../../pipeline/flows/demo.js'
+import { quoted } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { wholeNumber } from '../numbers.js'
@@ -47,13 +48,13 @@ export const addDemoCommand: AddCommand = (program, io) => {
         throw new StoppedError(
           'the demo was stopped',
           {
-            hint: `\`freetumor train --resume ${unfinished.run}\` resumes that training. A new demo starts from the beginning`,
+            hint: `\`freetumor train --resume ${quoted(unfinished.run)}\` resumes that training. A new demo starts from the beginning`,
           },
           false,
         )
       if (unfinished)
         throw new RuntimeCrashError(`${unfinished.job} training failed`, {
-          hint: `\`freetumor runs show ${unfinished.run}\` prints the reason`,
+          hint: `\`freetumor runs show ${quoted(unfinished.run)}\` prints the reason`,
         })
     })
 }

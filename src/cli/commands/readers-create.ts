@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { createReaderStudy } from '../../pipeline/readers/create.js'
-import { counted } from '../../plain-text.js'
+import { counted, quoted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
@@ -65,7 +65,7 @@ export function addReadersCreate(readers: Command, io: CliIo): void {
           ({ organ, size, group, pairs }) => `  ${organ}, ${size}, ${group}: ${counted(pairs, 'pair')}`,
         ),
         `the robot reader found no cue (${study.robot.cues.length} cues, smallest p ${Math.min(...study.robot.cues.map(({ p }) => p)).toPrecision(2)})`,
-        `written to ${study.out}; \`freetumor readers serve ${study.out} --readers 3\` serves it`,
+        `written to ${study.out}; \`freetumor readers serve ${quoted(study.out)} --readers 3\` serves it`,
       ])
     })
 }

@@ -8,7 +8,7 @@ import { knownJob } from '../../pipeline/runs/job-state.js'
 import { findRun, summariseRuns, summaryOfRun } from '../../pipeline/runs/list.js'
 import { jobInWords, readSubmission } from '../../pipeline/runs/submission.js'
 import { stopJob } from '../../pipeline/submit/submitted-run.js'
-import { oneLine } from '../../plain-text.js'
+import { oneLine, quoted } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
 import { lockHolders } from '../../runtime/directory-lock.js'
 import {
@@ -156,7 +156,7 @@ async function notControllable(directory: string): Promise<UsageError> {
   return new UsageError(
     `${directory}: not running (${stateInWords(await summaryOfRun(directory, runProcesses))})`,
     {
-      hint: `\`freetumor train --resume ${directory}\` resumes it`,
+      hint: `\`freetumor train --resume ${quoted(directory)}\` resumes it`,
     },
   )
 }

@@ -2,13 +2,13 @@ import { join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import type { ArrayLimits } from '../../cluster/array.js'
 import { SCHEDULERS, type Scheduler } from '../../cluster/job.js'
-import { quoted } from '../../cluster/quote.js'
 import { UsageError } from '../../errors.js'
 import type { QueueLimits } from '../../pipeline/ports/scheduler.js'
 import { planArrayJobs, submitArray } from '../../pipeline/submit/array.js'
 import { planChain, submitChain } from '../../pipeline/submit/chain.js'
 import { arrayOnKubernetes, planOnKubernetes, submitToKubernetes } from '../../pipeline/submit/kubernetes.js'
 import { type PlannedJob, planJob, submitJob } from '../../pipeline/submit/run.js'
+import { quoted } from '../../plain-text.js'
 import { installation } from '../../runtime/installation.js'
 import { kubectl } from '../../runtime/kubectl.js'
 import { slurm } from '../../runtime/slurm.js'
@@ -76,7 +76,7 @@ export const addSubmitCommand: AddCommand = (program, io) => {
       const submitted = await submitJob(planned, slurm)
       printResult(io, 'submit', options.output, submitted, () => [
         `job ${submitted.id} in ${submitted.directory}`,
-        `\`freetumor runs attach ${submitted.directory}\` prints its events`,
+        `\`freetumor runs attach ${quoted(submitted.directory)}\` prints its events`,
       ])
     })
 }
@@ -144,7 +144,7 @@ async function submitShards(
     submitted.merge === null
       ? `${submitted.waves - 1} more waves follow; the last one submits the merge`
       : `job ${submitted.merge.id} merges their results`,
-    `\`freetumor runs show ${submitted.directory}\` prints the states of the shards`,
+    `\`freetumor runs show ${quoted(submitted.directory)}\` prints the states of the shards`,
   ])
 }
 

@@ -19,7 +19,7 @@ import {
   settingsOfWeights,
   synthesisSettings,
 } from '../../pipeline/synthesize/settings.js'
-import { counted } from '../../plain-text.js'
+import { counted, quoted } from '../../plain-text.js'
 import { dicomReader } from '../../runtime/dicom.js'
 import { segWriter } from '../../runtime/dicom-seg.js'
 import { toolRunner } from '../../runtime/tool.js'
@@ -204,7 +204,7 @@ export function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
   io.note(
     `warning: none of ${counted(tumors.tried, 'tumor')} was accepted: the data set has no synthetic tumor`,
   )
-  io.note(`hint: compare thresholds with \`freetumor sweep ${directory}\`, or check the baseline`)
+  io.note(`hint: compare thresholds with \`freetumor sweep ${quoted(directory)}\`, or check the baseline`)
 }
 
 function refuseMissingHosts({ images, labels, config, dicom, organsWith, toolPython }: Options): void {

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { EXIT, UsageError } from '../../errors.js'
 import { startTraining } from '../../pipeline/train/run.js'
+import { quoted } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { newRunId, refuseExistingRun } from '../../training/run-directory.js'
@@ -118,6 +119,6 @@ async function detach(io: CliIo, options: Options, name: string): Promise<void> 
   const pid = await startDetached(argv, directory, io.cwd)
   printResult(io, 'train --detach', options.output, { directory, pid }, () => [
     `process ${pid} trains in ${directory}`,
-    `\`freetumor runs attach ${directory}\` prints its events`,
+    `\`freetumor runs attach ${quoted(directory)}\` prints its events`,
   ])
 }

@@ -3,6 +3,7 @@ import { open, readFile, realpath } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { EnvironmentError, UsageError } from '../../errors.js'
+import { quoted } from '../../plain-text.js'
 import { cannotBeRead, typedSystemError } from '../../system-errors.js'
 import { makeFolder, syncFolder } from '../../whole-file.js'
 
@@ -38,7 +39,7 @@ export async function readKey(path: string, folders: readonly string[]): Promise
     const { mode, size } = await handle.stat()
     if ((mode & 0o077) !== 0)
       throw new UsageError(`${path}: other users can read the key (expected mode 600)`, {
-        hint: `run \`chmod 600 ${path}\``,
+        hint: `run \`chmod 600 ${quoted(path)}\``,
       })
     const key =
       size === 2 * KEY_BYTES + 1 ? Buffer.from((await handle.readFile('latin1')).trim(), 'hex') : null

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { regionIds } from '../../curation/datasets/organ-masks.js'
 import { DataError, UsageError } from '../../errors.js'
+import { quoted } from '../../plain-text.js'
 import { IGNORED_LABEL, type Region } from '../../volume/labels.js'
 import type { StageContext } from '../context.js'
 import { convertDicomSeries, type DicomConversion } from '../data/convert.js'
@@ -144,7 +145,7 @@ async function convertFirst(
   )
   if (conversion.numCases > 0) return conversion
   throw new DataError(`${dicom}: no series was converted (found ${conversion.series.length} series)`, {
-    hint: `\`freetumor data convert ${dicom} --list\` states the reasons`,
+    hint: `\`freetumor data convert ${quoted(dicom)} --list\` states the reasons`,
   })
 }
 

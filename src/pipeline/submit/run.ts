@@ -15,6 +15,7 @@ import { recordConfig } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
 import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, UsageError } from '../../errors.js'
+import { quoted } from '../../plain-text.js'
 import { newRunId } from '../../training/run-directory.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { refuseTrainingOnEachNode } from '../nodes.js'
@@ -174,7 +175,7 @@ async function refuseActive(directory: string, scheduler: JobScheduler): Promise
   const job = await jobState(directory, earlier, (ids) => scheduler.states(ids))
   if (job.ended) return
   throw new UsageError(`${directory}: its job is in the queue (expected no job, found ${jobInWords(job)})`, {
-    hint: `\`freetumor runs stop ${directory}\` ends it`,
+    hint: `\`freetumor runs stop ${quoted(directory)}\` ends it`,
   })
 }
 

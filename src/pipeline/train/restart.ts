@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { cardOf, type FailureCard, RuntimeCrashError, StoppedError } from '../../errors.js'
+import { quoted } from '../../plain-text.js'
 import { abortReason, isAbort } from '../../stop-signals.js'
 import { type PastFailure, type RestartPolicy, restartAfter } from '../../training/failure.js'
 import type { Untimed } from '../../training/journal.js'
@@ -97,7 +98,7 @@ export function refuseUnsaved(run: string, reached: Reached, reason: string, cau
   const { step, savedStep } = reached
   const saved = savedStep > 0 ? `the newest checkpoint is of step ${savedStep}` : 'there is no checkpoint'
   throw new RuntimeCrashError(`the run ended at step ${step} without saving it (${reason}); ${saved}`, {
-    hint: `run \`freetumor train --resume ${run}\`: it repeats the steps after the newest checkpoint`,
+    hint: `run \`freetumor train --resume ${quoted(run)}\`: it repeats the steps after the newest checkpoint`,
     cause,
   })
 }

@@ -3,6 +3,7 @@ import { leaves } from '../../config/changes.js'
 import { pathsOf } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
 import { UsageError } from '../../errors.js'
+import { quoted } from '../../plain-text.js'
 import { Feed, type FeedOptions, type Sent } from '../../tracking/feed.js'
 import { mlflowTracker } from '../../tracking/mlflow.js'
 import { otlpTracker } from '../../tracking/otlp.js'
@@ -43,7 +44,7 @@ export function startTracking(
         if (failure === null) continue
         const from = step < 0 ? 'no value is' : `values after step ${step} are not`
         options.note(
-          `${tracker}: ${from} sent (${failure.message}); \`freetumor runs sync ${directory}\` sends the rest`,
+          `${tracker}: ${from} sent (${failure.message}); \`freetumor runs sync ${quoted(directory)}\` sends the rest`,
           'warning',
         )
       }
