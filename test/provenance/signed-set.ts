@@ -28,7 +28,11 @@ export interface SignedSet {
 }
 
 /** Write a small synthetic data set with marks, in the form of the Python runtime, and sign it. */
-export async function makeSignedSet(root: string, scans = 3): Promise<SignedSet> {
+export async function makeSignedSet(
+  root: string,
+  scans = 3,
+  ledger = '{"file":"ledger.jsonl"}\n',
+): Promise<SignedSet> {
   const set = { folder: join(root, 'synthetic'), keys: join(root, 'keys'), host: join(root, 'host.nii.gz') }
   for (const folder of Object.values(FOLDERS)) await mkdir(join(set.folder, folder), { recursive: true })
   await writeFile(set.host, scanBytes(voxels(100), null))
@@ -39,7 +43,7 @@ export async function makeSignedSet(root: string, scans = 3): Promise<SignedSet>
       files.push(await writeMarked(set.folder, kind, variant, voxels(variant * 4 + at)))
   const documents: ProvenanceHead['documents'][number][] = []
   for (const path of ['dataset.json', 'ledger.jsonl', 'synthesis.json']) {
-    await writeFile(join(set.folder, path), `{"file":"${path}"}\n`)
+    await writeFile(join(set.folder, path), path === 'ledger.jsonl' ? ledger : `{"file":"${path}"}\n`)
     documents.push({ path, sha256: (await hashFile(join(set.folder, path))).sha256 })
   }
   const head: ProvenanceHead = {

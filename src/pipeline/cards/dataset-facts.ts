@@ -1,9 +1,11 @@
 import { join } from 'node:path'
 import { readManifest } from '../../curation/datasets/manifest.js'
+import { DataError } from '../../errors.js'
 import { readJsonLog } from '../../jsonl.js'
 import { keyFolder, readKeyring } from '../../provenance/keys.js'
 import { PROVENANCE, type ProvenanceHead } from '../../provenance/manifest.js'
 import { openManifest } from '../../provenance/read-manifest.js'
+import { hashFile } from '../../provenance/scan-facts.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 
 /** Figures and facts of a synthetic data set, all from its own files. */
@@ -36,12 +38,13 @@ export interface DatasetCardFacts {
 
 /**
  * Read the facts of a synthetic data set.
- * @throws DataError without a manifest of provenance
+ * @throws DataError without a manifest of provenance, and if a file that the figures come from differs from it
  */
 export async function readDatasetFacts(directory: string): Promise<DatasetCardFacts> {
   await using manifest = await openManifest(join(directory, PROVENANCE), await readKeyring(keyFolder()))
   let bytes = 0
   for await (const { file } of manifest.entries()) bytes += file.bytes
+  await refuseChanged(directory, manifest.head)
   const { cases } = await readManifest(join(directory, 'manifest.json'))
   const lines: SynthesisLine[] = []
   for await (const line of readJsonLog<SynthesisLine>(join(directory, 'ledger.jsonl'))) lines.push(line)
@@ -69,6 +72,16 @@ export async function readDatasetFacts(directory: string): Promise<DatasetCardFa
     volumeMl: percentiles(accepted.flatMap(({ measures }) => measures.volumeMl ?? [])),
     contrastHu: percentiles(accepted.flatMap(({ measures }) => measures.contrastHu ?? [])),
     finished: times.at(-1) ?? null,
+  }
+}
+
+async function refuseChanged(directory: string, { documents }: ProvenanceHead): Promise<void> {
+  for (const { path, sha256 } of documents) {
+    const file = join(directory, path)
+    if ((await hashFile(file)).sha256 !== sha256)
+      throw new DataError(`${file}: differs from ${PROVENANCE}`, {
+        hint: 'restore it, or repeat `freetumor synthesize` to write the manifest again',
+      })
   }
 }
 

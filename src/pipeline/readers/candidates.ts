@@ -76,7 +76,9 @@ export async function tumorsOf(
     const stated = await originOf(one, synthesis)
     const same = stated.scans.map((sha256) => known.get(sha256)).find((found) => found !== undefined)
     const origin = { ...stated, ...same }
-    if (side === 'real') for (const sha256 of origin.scans) known.set(sha256, origin)
+    const { dataset, patient } = origin
+    // nothing else: a host CT has other scans and no painted tumors
+    if (side === 'real') for (const sha256 of origin.scans) known.set(sha256, { dataset, patient })
     const header = await readNiftiHeader(one.image)
     const extent = innerExtent(header)
     if (extent === null) {

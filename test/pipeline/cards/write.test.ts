@@ -32,8 +32,8 @@ const LINES = Array.from({ length: 47 }, (_, at) => ({
 }))
 
 async function dataset(): Promise<string> {
-  const { folder } = await makeSignedSet(temporaryFolder())
-  await writeFile(join(folder, 'ledger.jsonl'), LINES.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  const ledger = LINES.map((line) => `${JSON.stringify(line)}\n`).join('')
+  const { folder } = await makeSignedSet(temporaryFolder(), 3, ledger)
   const cases = [0, 1, 2, 3].map((at) => ({
     id: `synthetic/case_${at}`,
     dataset: 'synthetic',
@@ -125,6 +125,15 @@ describe('the data card of a data set', () => {
     const titles = ['item', 'source', 'organ size', 'provenance.json']
     const found = [...rows].filter(([name]) => !titles.includes(name))
     expect(Object.fromEntries(found)).toEqual(expected)
+  })
+
+  it('is refused if the ledger was changed after it was signed', async () => {
+    const folder = await dataset()
+    const ledger = join(folder, 'ledger.jsonl')
+    await writeFile(ledger, (await readFile(ledger, 'utf8')).slice(0, -40))
+    await expect(writeCards(folder, join(folder, 'cards'))).rejects.toThrow(
+      `${ledger}: differs from provenance.json`,
+    )
   })
 
   it('describes the data set in Croissant with the hashes of its files', async () => {
