@@ -83,7 +83,9 @@ export function parseForeignJson(text: string, name: string, bounds: JsonBounds 
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw new DataError(`${name}: is not JSON (${(cause as Error).message})`, {
+    // without the part that V8 quotes: it may be text of a patient
+    const reason = (cause as Error).message.replace(/, (?:\.\.\.)?".*" is not valid JSON$/s, '')
+    throw new DataError(`${name}: is not JSON (${reason})`, {
       hint: 'repair or replace it',
       cause,
     })

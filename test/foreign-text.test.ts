@@ -21,6 +21,7 @@ describe('parseForeignJson', () => {
     ['an escaped one', '{"\\u005f_proto__": {"x": 1}}', '"__proto__" is not allowed'],
     ['a zero character', '{"image": "a\\u0000b"}', 'U+0000'],
     ['what is not JSON', '{"a": 1', 'is not JSON'],
+    ['what is not JSON, without its text', '{"a": Jane Doe}', "is not JSON (Unexpected token 'J')"],
   ])('refuses %s', (_, text, message) => {
     expect(() => parseForeignJson(text, 'list.json')).toThrow(DataError)
     expect(() => parseForeignJson(text, 'list.json')).toThrow(message)

@@ -198,7 +198,15 @@ function pseudonymOf(number: number): string {
 async function readerList(folder: string): Promise<ReaderList> {
   const file = join(folder, STUDY_FILES.readers)
   const isThere = await stat(file).catch(() => null)
-  if (isThere === null) return { version: 1, next: 1, readers: [] }
+  if (isThere === null) {
+    // a new list would leave out their answers, or give them to other readers
+    const journal = join(folder, STUDY_FILES.journal)
+    if (((await stat(journal).catch(() => null))?.size ?? 0) > 0)
+      throw new DataError(`${file}: file not found, and ${STUDY_FILES.journal} has answers`, {
+        hint: 'restore it from a backup',
+      })
+    return { version: 1, next: 1, readers: [] }
+  }
   return checked(readersSchema, await readForeignJson(file), file)
 }
 
@@ -217,6 +225,6 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
   if (data !== undefined) return data
   const issue = error!.issues[0]!
   throw new DataError(`${file}: damaged (${[...issue.path, issue.message].join(': ')})`, {
-    hint: 'create the study again',
+    hint: 'restore it from a backup, or create the study again',
   })
 }
