@@ -272,7 +272,7 @@ describe('src/', () => {
     ).toEqual([])
   })
 
-  test('quotes paths in commands that a text tells to run', () => {
+  test('quotes paths in the commands of hints', () => {
     const commands = /\\`(?:freetumor|npx|chmod) [^`]*?\$\{([^}]*)\}/g
     // neither is a path
     const words = ['sectionOf(parsed.error.issues)', 'freetumor']

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { ensureReaders, readReaders } from '../../src/readers/study.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
-test('a study without its list of readers gets none anew if it has answers', async () => {
+test('a study with answers whose list of readers is lost gets no other list', async () => {
   const folder = temporaryFolder()
   const [first] = await ensureReaders(folder, ['anna'])
   expect(await ensureReaders(folder, 1)).toEqual([first])

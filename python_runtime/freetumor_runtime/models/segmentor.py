@@ -63,7 +63,7 @@ def build_segmentor(
 
 
 def deepest_features(segmentor: nn.Module, image_B1XYZ: Tensor) -> Tensor:
-    """Return the features of the lowest resolution, where encoder and decoder meet: [B, features, x, y, z].
+    """Return the features of the lowest resolution, which the encoder ends with: [B, features, x, y, z].
 
     The segmentor is one of build_segmentor; the sides of the image are those that it segments.
     """
