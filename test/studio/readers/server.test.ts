@@ -6,6 +6,7 @@ import { createReaderStudy } from '../../../src/pipeline/readers/create.js'
 import { readJournal } from '../../../src/readers/journal.js'
 import { readerOrder } from '../../../src/readers/order.js'
 import {
+  ensureReaders,
   readStudy,
   readTruth,
   removeReader,
@@ -200,6 +201,7 @@ describe('the server of a reader study', () => {
 
   test('counts the time limit from the first showing, also after a reload', async () => {
     const study = ownStudy()
+    await ensureReaders(study, 1)
     const time = new Date(Date.now() - 100_000).toISOString()
     const { case: number } = readerOrder(await readStudy(study), 1)[0]!
     const line = { kind: 'started', time, reader: 'R01', position: 1, case: number }
