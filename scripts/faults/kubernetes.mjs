@@ -209,7 +209,9 @@ function hit(strike, pod, directory) {
 /** Return the process of `unshare`'s child: process 1 of the pod. */
 function pidOfFirst(pod) {
   const children = readFileSync(`/proc/${pod.child.pid}/task/${pod.child.pid}/children`, 'utf8')
-  return Number(children.trim().split(' ')[0])
+  const first = /\d+/.exec(children)
+  if (first === null) throw new Error(`pod ${pod.child.pid}: no process runs in it`)
+  return Number(first[0])
 }
 
 function startPod(start, node, port, log) {

@@ -166,7 +166,8 @@ async function child(how, run, milliseconds) {
 /** Kill the process that holds the lock of a child, which cannot notice: it is suspended. */
 function suspendWithoutLock(owner) {
   owner.signal('SIGSTOP')
-  const helpers = readFileSync(`/proc/${owner.pid}/task/${owner.pid}/children`, 'utf8').trim().split(' ')
+  const helpers = readFileSync(`/proc/${owner.pid}/task/${owner.pid}/children`, 'utf8').match(/\d+/g)
+  if (helpers === null) throw new Error(`process ${owner.pid}: no process holds its lock`)
   for (const helper of helpers) process.kill(Number(helper), 'SIGKILL')
 }
 

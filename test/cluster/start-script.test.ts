@@ -18,7 +18,7 @@ if (code !== 'wait') process.exit(Number(code))
 process.on('SIGTERM', () => appendFileSync(folder + '/signals', 'TERM\\n'))
 process.on('SIGUSR1', () => process.exit(75))
 setInterval(() => {}, 1000)
-writeFileSync(folder + '/ready', String(process.pid))
+writeFileSync(folder + '/ready', process.pid + '\\n')
 `
 
 interface Start {
@@ -65,8 +65,10 @@ function start({ code, work = TRAINING, nodes = 1, env = {}, ...given }: Start) 
   const argv = (): string[] => JSON.parse(readFileSync(join(folder, 'argv.json'), 'utf8'))
   /** Return the process of the program once it handles signals. */
   const running = async (): Promise<number> => {
-    await until(() => existsSync(join(folder, 'ready')))
-    const pid = Number(readFileSync(join(folder, 'ready'), 'utf8'))
+    // a file without its line feed is not yet written, and a signal to process 0 would reach all processes of the tests
+    const ready = join(folder, 'ready')
+    await until(() => existsSync(ready) && readFileSync(ready, 'utf8').endsWith('\n'))
+    const pid = Number(readFileSync(ready, 'utf8'))
     onTestFinished(() => {
       try {
         process.kill(pid, 'SIGKILL')
