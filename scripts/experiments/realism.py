@@ -28,7 +28,7 @@ from freetumor_runtime.config.realism import (
 from freetumor_runtime.realism import measuring
 from freetumor_runtime.realism.comparison import compare_group, find_copies
 from freetumor_runtime.realism.patches import LEAST_DIAMETER_MM
-from freetumor_runtime.realism.zones import FoundTumor, find_tumors
+from freetumor_runtime.realism.zones import FoundTumor, Scan, find_tumors
 
 ORGANS = (
     RealismOrgan("liver", 1, 2),
@@ -44,7 +44,7 @@ SIZES = (
 ALL = ComparedGroup("all/all", "group", "all", "all")
 
 
-def scans_in(folder: Path) -> list[tuple[str, measuring.Scan]]:
+def scans_in(folder: Path) -> list[tuple[str, Scan]]:
     images = sorted((folder / "imagesTr").glob("*.nii.gz"))
     if not images:
         sys.exit(f"{folder}: no phantom found (expected imagesTr/*.nii.gz)")
@@ -61,7 +61,7 @@ def two(folder: Path, image: Path) -> tuple[str, str]:
     return str(image), str(folder / "labelsTr" / image.name)
 
 
-def tumors_of(scan: measuring.Scan) -> list[FoundTumor]:
+def tumors_of(scan: Scan) -> list[FoundTumor]:
     return list(
         find_tumors(
             scan.label_XYZ,
@@ -83,19 +83,19 @@ def spec_of(files: list[MeasuredFile], seed: int, **more) -> CompareTumorsSpec:
     return CompareTumorsSpec("compare-tumors", 1, seed, sizes=SIZES, files=tuple(files), cases=(), **settings)
 
 
-def measured(directory: str, name: str, scan: measuring.Scan, synthetic: bool, patient: str) -> MeasuredFile:
+def measured(directory: str, name: str, scan: Scan, synthetic: bool, patient: str) -> MeasuredFile:
     path = str(Path(directory) / f"{name}.npz")
     measuring.write_measures(path, "", *measuring.measure_scan(scan, ORGANS, GRID_MM))
     return MeasuredFile(name, patient, None, synthetic, path)
 
 
 def planted_copy(
-    source: measuring.Scan,
+    source: Scan,
     tumor: FoundTumor,
-    host: measuring.Scan,
+    host: Scan,
     draw: np.random.Generator,
     noise_hu: float,
-) -> tuple[measuring.Scan, dict]:
+) -> tuple[Scan, dict]:
     """Return the host with a copy of the tumor: shifted, flipped, scaled, with other HU and noise."""
     scale = float(draw.uniform(0.8, 1.25))
     flips = tuple(axis for axis in range(3) if draw.random() < 0.5)
@@ -126,10 +126,10 @@ def planted_copy(
     hu[place] = np.where(inside, image + offset_hu + noise, hu[place])
     label[place] = np.where(inside, tumor.tumor_label, label[place])
     about = {"scale": scale, "flips": flips, "offsetHu": offset_hu, "noiseHu": noise_hu}
-    return measuring.Scan(hu, label.astype(np.uint8), None, None, host.spacing_mm), about
+    return Scan(hu, label.astype(np.uint8), None, None, host.spacing_mm), about
 
 
-def is_compared(tumor: FoundTumor, scan: measuring.Scan) -> bool:
+def is_compared(tumor: FoundTumor, scan: Scan) -> bool:
     """Return whether copies of the tumor are searched for; a scaled copy is at least 0.8 times as long."""
     return np.count_nonzero(tumor.mask_XYZ) * np.prod(scan.spacing_mm) >= np.pi / 6 * (LEAST_DIAMETER_MM / 0.8) ** 3
 

@@ -13,8 +13,7 @@ from freetumor_runtime.config.realism import EncoderSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.models.segmentor import deepest_features
-from freetumor_runtime.realism.measuring import Scan
-from freetumor_runtime.realism.zones import FoundTumor
+from freetumor_runtime.realism.zones import FoundTumor, Scan
 
 
 def encoded_tumor(scan: Scan, tumor: FoundTumor, encoder: EncoderSpec) -> np.ndarray:

@@ -5,7 +5,6 @@ import io
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from zipfile import BadZipFile
@@ -20,7 +19,7 @@ from freetumor_runtime.errors import DataError
 from freetumor_runtime.evaluation.mask_pair import load_label_map
 from freetumor_runtime.realism.features import FEATURES, NAN, features_of, histograms_of
 from freetumor_runtime.realism.patches import surroundings_patch, tumor_patch
-from freetumor_runtime.realism.zones import MARGIN_MM, FoundTumor, find_tumors, resampled, widened, zones_of
+from freetumor_runtime.realism.zones import MARGIN_MM, FoundTumor, Scan, find_tumors, resampled, widened, zones_of
 
 _VERSION = 2
 # Grid of the distances in a whole organ (mm).
@@ -83,17 +82,6 @@ def _kept(path: str, key: str) -> list[dict[str, Any]] | None:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     return about["tumors"] if about.get("key") == key else None
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A scan (HU) with its label maps on one grid in RAS order; see RealismCase for numbers and host."""
-
-    image_XYZ: np.ndarray
-    label_XYZ: np.ndarray
-    numbers_XYZ: np.ndarray | None
-    host_XYZ: np.ndarray | None
-    spacing_mm: list[float]
 
 
 # Features of a tumor of a scan by an encoder.

@@ -1,4 +1,4 @@
-"""One tumor of a case: its crop on an isotropic grid, and the zones that are measured. Arrays are [X, Y, Z], RAS."""
+"""A scan, and one tumor of it: its crop on an isotropic grid, and the zones that are measured. Arrays: [X, Y, Z], RAS."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +17,17 @@ MIN_ZONE_VOXELS = 12
 # Crops above this size (voxels) get a coarser grid.
 _MAX_VOXELS = 16_000_000
 _TOUCHING = np.ones((3, 3, 3), bool)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan (HU) with its label maps on one grid in RAS order; see RealismCase for numbers and host."""
+
+    image_XYZ: np.ndarray
+    label_XYZ: np.ndarray
+    numbers_XYZ: np.ndarray | None
+    host_XYZ: np.ndarray | None
+    spacing_mm: list[float]
 
 
 @dataclass(frozen=True)

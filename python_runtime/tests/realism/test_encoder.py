@@ -21,8 +21,8 @@ from freetumor_runtime.models.nnunet import Stage
 from freetumor_runtime.models.segmentor import build_segmentor, deepest_features
 from freetumor_runtime.realism import comparison
 from freetumor_runtime.realism.encoder import patch_of, tumor_features
-from freetumor_runtime.realism.measuring import Scan, load_scan, measure_case
-from freetumor_runtime.realism.zones import find_tumors
+from freetumor_runtime.realism.measuring import load_scan, measure_case
+from freetumor_runtime.realism.zones import Scan, find_tumors
 
 LIVER = (RealismOrgan("liver", 1, 2),)
 STAGES = (Stage(4, (3, 3, 3), (1, 1, 1), 1), Stage(8, (3, 3, 3), (2, 2, 2), 1))
