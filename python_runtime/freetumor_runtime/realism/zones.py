@@ -1,4 +1,4 @@
-"""A scan and a tumor of it: its crop on an isotropic grid, and the zones that are measured. Arrays are [X, Y, Z], RAS."""
+"""A scan and a tumor of it: its crop on an isotropic grid, and the measured zones. Arrays are [X, Y, Z], RAS."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
