@@ -65,14 +65,13 @@ describe('a file that is written whole', () => {
 
   test('while another process sweeps the folder is the new file, or an error that names the cause', async () => {
     const folder = temporaryFolder()
-    const path = join(folder, 'config.yaml')
     const text = 'x'.repeat(200_000)
     let writing = true
     const sweeps = (async () => {
       while (writing) await sweepUnfinished(folder)
     })()
     const writes = Array.from({ length: 200 }, (_, at) =>
-      writeWhole(join(folder, `${at % 4}-${path.split('/').at(-1)}`), text),
+      writeWhole(join(folder, `config-${at % 4}.yaml`), text),
     )
     const outcomes = await Promise.allSettled(writes).finally(() => {
       writing = false
