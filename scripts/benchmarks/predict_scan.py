@@ -1,7 +1,7 @@
 """Predict whole scans from file to file next to a plain MONAI script: time, processor time, peak memory, masks.
 
     scripts/bench predict_scan -- --image ct.nii.gz [--label label.nii.gz ...] [--checkpoint model.pt] [--patch 96]
-        [--overlaps 0.75,0.5] [--windows all,coarse] [--tumors] [--plain-layers] [--repeats 1]
+        [--overlaps 0.75,0.5] [--windows all,organs,coarse] [--glance glance.pt] [--tumors] [--plain-layers]
 
 Both sides: the same network, threads, foreground crop, patch, overlap and blending; a process for each side, in
 turns. `ratio`, `processorRatio` are of whole scans without the start of the process; `memoryRatio` is freetumor's
@@ -46,7 +46,10 @@ def main() -> None:
     parser.add_argument("--spacing-mm", type=float, default=1.5)
     parser.add_argument("--window-hu", type=float, nargs=2, default=[-175, 250])
     parser.add_argument("--overlaps", default="0.75,0.5")
-    parser.add_argument("--windows", default="all,coarse")
+    parser.add_argument("--windows", default="all,organs,coarse")
+    parser.add_argument("--glance", help="checkpoint of a coarser grid that chooses windows, except of --windows all")
+    parser.add_argument("--glance-spacing-mm", type=float, default=3)
+    parser.add_argument("--glance-patch", type=int, default=48)
     parser.add_argument("--blend", choices=["constant", "gaussian"], default="constant")
     parser.add_argument("--tumors", action="store_true")
     parser.add_argument("--plain-layers", action="store_true")
@@ -91,6 +94,9 @@ def one_run(options: argparse.Namespace, overlap: float, folder: str, name: str)
         "blend": options.blend,
         "windowBatch": 1,
         "windows": name,
+        "glance": options.glance if name in ("organs", "coarse") else None,
+        "glanceSpacingMm": options.glance_spacing_mm,
+        "glancePatch": options.glance_patch,
         "maskIds": [int(output in tumors) if options.tumors else output for output in range(options.outputs)],
         "plainLayers": options.plain_layers and side == "reference",
         "threads": options.threads,

@@ -29,10 +29,15 @@ def main() -> None:
     side, settings = sys.argv[1], json.loads(sys.argv[2])
     torch.set_num_threads(settings["threads"])
     network = network_of(settings)
+    glancer = None if settings["glance"] is None else load_segmentor(settings["glance"], None, CPU).network
     results = []
     for number, image in enumerate(settings.get("images") or [settings["image"]]):
         started, processor = time.perf_counter(), time.process_time()
-        found = (ours if side == "ours" else reference)(network, settings, image, f"{side}-{number}")
+        name = f"{side}-{number}"
+        if side == "ours":
+            found = ours(network, glancer, settings, image, name)
+        else:
+            found = reference(network, settings, image, name)
         taken = {"scanSeconds": time.perf_counter() - started, "scanProcessorSeconds": time.process_time() - processor}
         results.append({**found, **taken})
     print(json.dumps(results if "images" in settings else results[0]))
@@ -52,17 +57,20 @@ def network_of(settings: dict) -> nn.Module:
     return network
 
 
-def ours(network: nn.Module, settings: dict, image: str, name: str) -> dict:
-    from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
+def ours(network: nn.Module, glancer: nn.Module | None, settings: dict, image: str, name: str) -> dict:
+    from freetumor_runtime.config.cases import GlanceSpec, PredictCase, PredictMember, PredictSpec
     from freetumor_runtime.config.common import SlidingWindowsSpec
     from freetumor_runtime.inference.ensemble import predictor_of
     from freetumor_runtime.jobs.predict import predict_case
 
     case = PredictCase("scan", image, None, None, name)
+    member = PredictMember("", None, None)
+    side, spacing_mm = settings["glancePatch"], settings["glanceSpacingMm"]
+    glance = GlanceSpec(member, tuple(settings["windowHu"]), (spacing_mm,) * 3, (side,) * 3)
     spec = PredictSpec(
         job="predict",
         directory=settings["out"],
-        members=(PredictMember("", None, None),),
+        members=(member,),
         plugin=None,
         device="cpu",
         processesPerNode=1,
@@ -86,8 +94,10 @@ def ours(network: nn.Module, settings: dict, image: str, name: str) -> dict:
         maskIds=tuple(settings["maskIds"]),
         probabilities=(),
         cases=(case,),
+        glance=None if glancer is None else glance,
     )
-    result = predict_case(spec, [predictor_of(network, (), "fp32")], CPU, case)
+    look = None if glancer is None else predictor_of(glancer, (), "fp32")
+    result = predict_case(spec, [predictor_of(network, (), "fp32")], CPU, case, glancer=look)
     return {"file": str(Path(settings["out"]) / f"{name}.nii.gz"), **result}
 
 

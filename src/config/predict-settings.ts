@@ -6,10 +6,10 @@ export interface PredictSettings {
   /** Windows per batch on a GPU. A CPU computes them one by one, which is faster. */
   readonly windowBatch: number
   /**
-   * `all` windows, or `coarse`: windows side by side find where something may be, then all windows that reach it
-   * are computed. Elsewhere the mask is background.
+   * `all` windows, or those whose core is near a finding of a cheap first look: `coarse` looks for outputs that the mask
+   * keeps, `organs` for any output. Elsewhere the mask is background.
    */
-  readonly windows: 'all' | 'coarse'
+  readonly windows: 'all' | 'organs' | 'coarse'
   /** Axes of the prepared grid (0 left-right, 1 front-back, 2 down-up) that windows are mirrored along; averaged over all ways. */
   readonly mirrorAxes: readonly (0 | 1 | 2)[]
   readonly precision: 'fp32' | 'bf16' | 'fp16'

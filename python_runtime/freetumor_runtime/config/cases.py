@@ -49,6 +49,16 @@ class PredictMember:
 
 
 @dataclass(frozen=True)
+class GlanceSpec:
+    """A segmentor of a coarser grid that chooses the sliding windows; its outputs are those of the members."""
+
+    member: PredictMember
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    patchVoxels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RuleTermSpec:
     feature: str
     # of a term with the feature "label": the tumor id of the mask
@@ -82,7 +92,7 @@ class PredictSpec:
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
     windows: SlidingWindowsSpec
-    # all, or coarse: around the findings of windows side by side
+    # all; coarse: near findings of outputs that the mask keeps; organs: near findings of any output
     windowChoice: str
     mirrorAxes: tuple[int, ...]
     cropForeground: bool
@@ -107,6 +117,8 @@ class PredictSpec:
     cases: tuple[PredictCase, ...]
     # None: every lesion is kept
     operatingPoint: OperatingPointSpec | None = None
+    # None: the members look at windows side by side
+    glance: GlanceSpec | None = None
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,26 @@ def load_prepared_image(
 
     Raises DataError for a file that is no CT: damaged, not finite, nothing above the lower end.
     """
+    (prepared,) = load_prepared_images(path, [(spacing_mm, window_lower_hu)], crop_foreground)
+    return prepared
+
+
+def load_prepared_images(
+    path: str, grids: Sequence[tuple[Sequence[float], float]], crop_foreground: bool = True
+) -> list[PreparedImage]:
+    """Prepare an image for several networks as `load_prepared_image` does; each has a spacing and a lower end."""
     data, affine = load_nifti(path)
     if not np.isfinite(data).all():
         raise DataError(
             f"{path}: wrong HU (expected finite values, found NaN or infinity)", "repair or remove the file"
         )
-    prepared = prepared_image(data, affine, spacing_mm, window_lower_hu, crop_foreground)
-    if not (prepared.image_hu > window_lower_hu).any():
-        raise DataError(f"{path}: no voxel is above {window_lower_hu} HU", "name a CT in Hounsfield units")
-    return prepared
+    images = []
+    for spacing_mm, window_lower_hu in grids:
+        prepared = prepared_image(data, affine, spacing_mm, window_lower_hu, crop_foreground)
+        if not (prepared.image_hu > window_lower_hu).any():
+            raise DataError(f"{path}: no voxel is above {window_lower_hu} HU", "name a CT in Hounsfield units")
+        images.append(prepared)
+    return images
 
 
 def prepared_image(

@@ -1,7 +1,7 @@
-"""Choose the voxels where a segmentor can find something: by windows side by side, before all overlapping ones.
+"""Choose the sliding windows in which a segmentor can find something, by a cheap first look (docs/method.md 11).
 
-The windows of the glance have the size and resolution of the training, so the network sees what it learned. They are
-also windows of the full pass where its overlap is 1/2 or 3/4, and the outputs that it needs again are kept.
+Either the segmentor itself looks at windows side by side, or a network of a coarser grid does. The windows of the
+segmentor are also windows of the full pass where its overlap is 1/2 or 3/4, and the outputs that it needs are kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,25 +9,44 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
+from freetumor_runtime.data.boxes import Box
 from freetumor_runtime.inference.sliding_windows import Start, WindowCount, plan_windows, window_at
 
-# Probability of the wanted outputs together from which a voxel is looked at with all windows: far below the 1/2 that
-# decides, since a single window is less sure than the mean of many.
+# Probability of the wanted outputs together from which a voxel is a finding: far below the 1/2 that decides, since a
+# single window is less sure than the mean of many.
 _LEAST_PROBABILITY = 0.05
-# Also looked at around such voxels, along each axis.
+# Also looked at around findings, along each axis of the prepared grid.
 _MARGIN_VOXELS = 12
 # Outputs that are kept for the full pass; others are computed again.
 _KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class Glance:
-    """`wanted_XYZ`: bool [X, Y, Z]. `known`: outputs of windows that the full pass needs. `computed` windows."""
+class Findings:
+    """`found_XYZ`: bool, on the grid of the glance, where voxel v of the prepared grid is `first + scale * v`."""
 
-    wanted_XYZ: Tensor
+    found_XYZ: Tensor
+    first: tuple[float, ...] = (0.0, 0.0, 0.0)
+    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def near(self, box: Box) -> bool:
+        """Return whether a box of the prepared grid, grown by the margin, reaches a finding."""
+        inside = []
+        for part, first, scale, side in zip(box, self.first, self.scale, self.found_XYZ.shape, strict=True):
+            # a voxel is as wide as its spacing, so its rim may lie half a voxel closer
+            start = np.floor(first + scale * (part.start - _MARGIN_VOXELS))
+            stop = np.ceil(first + scale * (part.stop - 1 + _MARGIN_VOXELS)) + 1
+            inside.append(slice(int(max(0, start)), int(max(0, min(side, stop)))))
+        return bool(self.found_XYZ[tuple(inside)].any())
+
+
+@dataclass(frozen=True)
+class Glance:
+    """`known`: outputs of windows that the full pass needs, too. `computed` windows."""
+
+    findings: Findings
     known: dict[Start, Tensor]
     computed: int
 
@@ -41,13 +60,17 @@ def glance(
     *,
     padding_value: float = 0.0,
     within_XYZ: Tensor | None = None,
+    affines: tuple[np.ndarray, np.ndarray] | None = None,
     on_windows: WindowCount | None = None,
 ) -> Glance:
-    """Return where `outputs` may be found in an image in [0, 1], and within `within_XYZ` (bool) if it is given."""
+    """Return where `outputs` may be found in an image in [0, 1], and within `within_XYZ` (bool) if it is given.
+
+    `affines`: those of the image and of the prepared grid, if it is another image; then no output is kept.
+    """
     plan = plan_windows(image_XYZ, patch, 0, padding_value=padding_value, wanted_XYZ=within_XYZ)
     found_XYZ = torch.zeros(plan.padded_XYZ.shape, dtype=torch.bool)
     known: dict[Start, Tensor] = {}
-    room = _KEPT_BYTES
+    room = _KEPT_BYTES if affines is None else 0
     for start in plan.asked:
         window = window_at(start, plan.patch)
         output_CXYZ = network(plan.padded_XYZ[window][None, None])[0]
@@ -58,7 +81,15 @@ def glance(
                 known[start] = output_CXYZ.clone()
         if on_windows is not None:
             on_windows(1, plan.counts.windows)
-    side = 2 * _MARGIN_VOXELS + 1
-    grown = ndimage.maximum_filter(found_XYZ[plan.inside].numpy().view(np.uint8), side, mode="constant")
-    wanted_XYZ = torch.from_numpy(grown.view(bool))
-    return Glance(wanted_XYZ if within_XYZ is None else wanted_XYZ & within_XYZ.cpu(), known, len(plan.asked))
+    found_XYZ = found_XYZ[plan.inside]
+    if within_XYZ is not None:
+        found_XYZ &= within_XYZ.cpu()
+    return Glance(_placed(found_XYZ, affines), known, len(plan.asked))
+
+
+def _placed(found_XYZ: Tensor, affines: tuple[np.ndarray, np.ndarray] | None) -> Findings:
+    """Both grids are RAS grids of one scan, so their axes are parallel."""
+    if affines is None:
+        return Findings(found_XYZ)
+    between = np.linalg.inv(affines[0]) @ affines[1]
+    return Findings(found_XYZ, tuple(between[:3, 3].tolist()), tuple(np.diag(between)[:3].tolist()))

@@ -10,12 +10,15 @@ from monai.data.utils import compute_importance_map
 from torch import Tensor
 from torch.nn.functional import pad
 
+from freetumor_runtime.data.boxes import Box, as_box
 from freetumor_runtime.inference.sliding_field import window_starts
 
 # MONAI's: a Gaussian's sigma in sides of a patch
 _SIGMA_SCALE = 0.125
 # Logit of background, over 0 of the others, where no window was asked.
 _SURELY_BACKGROUND = 30.0
+# Share of a patch, along an axis, that counts as its core; more where the overlap is below it.
+_CORE_SHARE = 0.5
 Start = tuple[int, ...]
 # The first plane along X, and the averaged outputs [C, planes, Y, Z] of it and the next ones; valid until the next are
 # asked for, and the receiver may change them.
@@ -47,7 +50,8 @@ class Segmented(WindowCounts):
 class WindowPlan:
     """The windows of a volume, in their order: `asked` go through the network, `blank` are 0 all over.
 
-    `inside` is the place of the image [X, Y, Z] in `padded_XYZ`.
+    `inside` is the place of the image [X, Y, Z] in `padded_XYZ`. Outside `cores_XYZ` (bool) all is background; None:
+    nowhere.
     """
 
     padded_XYZ: Tensor
@@ -56,6 +60,7 @@ class WindowPlan:
     asked: tuple[Start, ...]
     blank: tuple[Start, ...]
     counts: WindowCounts
+    cores_XYZ: Tensor | None = None
 
 
 def plan_windows(
@@ -66,6 +71,7 @@ def plan_windows(
     padding_value: float = 0.0,
     wanted_XYZ: Tensor | None = None,
     min_foreground: float = 0.0,
+    worth: Callable[[Box], bool] | None = None,
 ) -> WindowPlan:
     """Place the windows of an image in [0, 1] as MONAI's sliding_window_inference does, and choose those to compute.
 
@@ -73,15 +79,24 @@ def plan_windows(
     they share one output, which is the same (to rounding) because no network of ours lets windows of a batch matter to
     each other. Where `wanted_XYZ` (bool) is given, windows without a voxel of it are left out: the logits of its voxels
     do not change, those of others may. `min_foreground` leaves out windows of which a smaller share is above 0; it may
-    change the result.
+    change the result. `worth` leaves out windows by their core, a box of the image: its central half, or as much as the
+    stride, so that the cores cover the image. Voxels outside all cores that remain are background.
     """
     padded_XYZ, inside = _padded(image_XYZ, patch, padding_value)
     starts = [window_starts(*sizes, overlap) for sizes in zip(padded_XYZ.shape, patch, strict=True)]
     places: list[Start] = list(product(*starts))
-    asked, blank = _sorted_windows(places, patch, padded_XYZ, _laid(wanted_XYZ, inside, padded_XYZ), min_foreground)
+    cores_XYZ, chosen = None, places
+    if worth is not None:
+        parts = [_cores(*sizes, overlap) for sizes in zip(padded_XYZ.shape, patch, strict=True)]
+        cores = {start: _core_in_image(start, parts, inside) for start in places}
+        chosen = [start for start in places if worth(cores[start])]
+        cores_XYZ = torch.zeros(image_XYZ.shape, dtype=torch.bool, device=image_XYZ.device)
+        for start in chosen:
+            cores_XYZ[cores[start]] = True
+    asked, blank = _sorted_windows(chosen, patch, padded_XYZ, _laid(wanted_XYZ, inside, padded_XYZ), min_foreground)
     left_out = len(places) - len(asked) - len(blank)
     counts = WindowCounts(len(places), len(asked) + bool(blank), max(0, len(blank) - 1), left_out)
-    return WindowPlan(padded_XYZ, inside, tuple(patch), tuple(asked), tuple(blank), counts)
+    return WindowPlan(padded_XYZ, inside, tuple(patch), tuple(asked), tuple(blank), counts, cores_XYZ)
 
 
 @torch.no_grad()
@@ -216,7 +231,11 @@ class _Blender:
         first, stop = max(self._first, along_x.start), min(self._first + values_CXYZ.shape[1], along_x.stop)
         if first < stop:
             planes = slice(first - self._first, stop - self._first)
-            yield first - along_x.start, values_CXYZ[:, planes, along_y, along_z]
+            values_CXYZ = values_CXYZ[:, planes, along_y, along_z]
+            if self._plan.cores_XYZ is not None:
+                cores_XYZ = self._plan.cores_XYZ[first - along_x.start : stop - along_x.start]
+                _set_background(values_CXYZ, ~cores_XYZ.to(values_CXYZ.device))
+            yield first - along_x.start, values_CXYZ
 
     def _sums(self, output_CXYZ: Tensor | None) -> tuple[Tensor, Tensor]:
         if self._total_CXYZ is None or self._counts_XYZ is None:
@@ -242,8 +261,35 @@ def _averaged(total_CXYZ: Tensor, counts_XYZ: Tensor) -> Tensor:
     if not bool(gaps_XYZ.any()):
         return total_CXYZ.div_(counts_XYZ)
     total_CXYZ.div_(counts_XYZ.masked_fill_(gaps_XYZ, 1))
+    # sums of gaps are 0
     total_CXYZ[0].masked_fill_(gaps_XYZ, _SURELY_BACKGROUND)
     return total_CXYZ
+
+
+def _set_background(logits_CXYZ: Tensor, where_XYZ: Tensor) -> None:
+    logits_CXYZ[1:].masked_fill_(where_XYZ, 0)
+    logits_CXYZ[0].masked_fill_(where_XYZ, _SURELY_BACKGROUND)
+
+
+def _cores(length: int, side: int, overlap: float) -> dict[int, slice]:
+    """Return the core along an axis of the window at each start; those at the ends reach the ends."""
+    starts = window_starts(length, side, overlap)
+    stride = starts[1] - starts[0] if len(starts) > 1 else side
+    trim = (side - max(int(side * _CORE_SHARE), stride)) // 2
+    return {
+        start: slice(0 if start == 0 else start + trim, length if start + side == length else start + side - trim)
+        for start in starts
+    }
+
+
+def _core_in_image(start: Start, cores: Sequence[Mapping[int, slice]], inside: Sequence[slice]) -> Box:
+    parts = zip(start, cores, inside, strict=True)
+    return as_box(_moved(along[at], place) for at, along, place in parts)
+
+
+def _moved(part: slice, place: slice) -> slice:
+    """Return a part of the padded image as part of the image at `place`."""
+    return slice(max(part.start, place.start) - place.start, min(part.stop, place.stop) - place.start)
 
 
 def _device_for(device: torch.device, values: int) -> torch.device:

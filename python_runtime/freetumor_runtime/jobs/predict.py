@@ -22,13 +22,13 @@ from freetumor_runtime.checkpoints.nnunet_export import checkpoint_plans
 from freetumor_runtime.checkpoints.nnunet_folder import load_folds, read_folder
 from freetumor_runtime.checkpoints.nnunet_inspection import scan_axis
 from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, is_model_folder
-from freetumor_runtime.config.cases import PredictCase, PredictSpec
+from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
 from freetumor_runtime.data.label_ids import empty_organ_mask
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_on_scan, needed_on_prepared
-from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
+from freetumor_runtime.data.volumes import PreparedImage, load_prepared_images
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 from freetumor_runtime.errors import CheckpointError, DataError
 from freetumor_runtime.evaluation.lesion_rule import FoundLesions, needs_probabilities, without_lesions
@@ -72,8 +72,8 @@ def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Eve
         model = load_model(spec, ranks.device)
         work_of, count = partial(predict_by_nnunet, spec, model, ranks.device), len(model.networks)
     else:
-        members = load_members(spec, ranks.device)
-        work_of, count = partial(predict_case, spec, members, ranks.device), len(members)
+        members, glancer = load_members(spec, ranks.device), load_glancer(spec, ranks.device)
+        work_of, count = partial(predict_case, spec, members, ranks.device, glancer=glancer), len(members)
     cases = {case.id: case for case in spec.cases}
     while (case_id := source.next()) is not None:
         progress = CaseProgress(source, case_id, count)
@@ -105,12 +105,19 @@ def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
         )
         refuse_other_outputs(spec, f"plug-in {segmentor.plugin.facts.name}", segmentor.outputs)
         return [predictor_of(segmentor.eval(), spec.mirrorAxes, "fp32")]
-    members = []
-    for member in spec.members:
-        loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)
-        refuse_other_outputs(spec, member.checkpoint, loaded.facts["outputs"])
-        members.append(predictor_of(loaded.network, spec.mirrorAxes, spec.precision))
-    return members
+    return [load_member(spec, member, device, spec.mirrorAxes) for member in spec.members]
+
+
+def load_member(
+    spec: PredictSpec, member: PredictMember, device: torch.device, mirror_axes: Sequence[int]
+) -> Predictor:
+    loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)
+    refuse_other_outputs(spec, member.checkpoint, loaded.facts["outputs"])
+    return predictor_of(loaded.network, mirror_axes, spec.precision)
+
+
+def load_glancer(spec: PredictSpec, device: torch.device) -> Predictor | None:
+    return None if spec.glance is None else load_member(spec, spec.glance.member, device, ())
 
 
 def refuse_other_outputs(spec: PredictSpec, path: str, found: int) -> None:
@@ -240,6 +247,7 @@ def predict_case(
     device: torch.device,
     case: PredictCase,
     on_windows: WindowCount | None = None,
+    glancer: Predictor | None = None,
 ) -> dict:
     """Write the mask of one scan, and its label and probabilities if requested.
 
@@ -251,7 +259,7 @@ def predict_case(
     scan = OpenScan.open(spec, case)
     image_XYZ = window_intensity(scan.prepared.image_hu.to(device), spec.windowHu)
     read = perf_counter()
-    walk = walk_through(spec, members, image_XYZ, scan, on_windows)
+    walk = walk_through(spec, members, image_XYZ, scan, on_windows, glancer)
     probabilities = KeptProbabilities(spec, image_XYZ.shape, of_logits=len(members) == 1)
     mask, affine = mask_of(spec, scan, probabilities.kept_of(checked(spec, walk.planes)))
     segment = perf_counter()
@@ -313,18 +321,24 @@ class KeptProbabilities:
 
 @dataclass(frozen=True)
 class OpenScan:
-    """A prepared scan, the way back to its own grid, and where a tumor may be (bool [I, J, K]; None: anywhere)."""
+    """A prepared scan, the way back to its own grid, and where a tumor may be (bool [I, J, K]; None: anywhere).
+
+    `coarse`: the scan on the grid of a network that glances, if there is one.
+    """
 
     prepared: PreparedImage
+    coarse: PreparedImage | None
     route: GridRoute
     organ_IJK: np.ndarray | None
 
     @staticmethod
     def open(spec: PredictSpec, case: PredictCase) -> "OpenScan":
-        prepared = load_prepared_image(case.image, spec.spacingMm, spec.windowHu[0], spec.cropForeground)
+        of_networks = [one for one in (spec, spec.glance) if one is not None]
+        wanted = [(one.spacingMm, one.windowHu[0]) for one in of_networks]
+        prepared, *coarse = load_prepared_images(case.image, wanted, spec.cropForeground)
         grids, mask = prepared.grids, case.organMask
         organ_IJK = None if mask is None else load_organ(spec, mask, grids.source_shape, grids.source_affine)
-        return OpenScan(prepared, route_to_scan(prepared.grids), organ_IJK)
+        return OpenScan(prepared, coarse[0] if coarse else None, route_to_scan(prepared.grids), organ_IJK)
 
 
 def route_to_scan(grids: ScanGrids) -> GridRoute:
@@ -367,19 +381,17 @@ def walk_through(
     image_XYZ: Tensor,
     scan: OpenScan,
     on_windows: WindowCount | None = None,
+    glancer: Predictor | None = None,
 ) -> Walk:
     """Choose the windows of a scan, the same for all members, and start to compute them.
 
-    With `windowChoice` coarse, every member glances at the scan first; a window that no member needs is left out.
+    Unless `windowChoice` is all, the glancer or every member glances at the scan first; a window of which none finds
+    anything near the core is left out.
     """
-    padding = float(image_XYZ.min()) if spec.padding == "minimum" else 0.0
+    padding = padding_of(spec, image_XYZ)
     wanted_XYZ = wanted_voxels(spec, scan)
-    glances: list[Glance] = []
-    if spec.windowChoice == "coarse":
-        outputs = [output for output, one in enumerate(spec.maskIds) if one != 0]
-        look = partial(glance, padding_value=padding, within_XYZ=wanted_XYZ, on_windows=on_windows)
-        glances = [look(member, image_XYZ, spec.patchVoxels, outputs) for member in members]
-        wanted_XYZ = torch.stack([one.wanted_XYZ for one in glances]).any(0)
+    glances = glances_at(spec, members, glancer, image_XYZ, scan, wanted_XYZ, on_windows)
+    findings = [one.findings for one in glances]
     plan = plan_windows(
         image_XYZ,
         spec.patchVoxels,
@@ -387,10 +399,11 @@ def walk_through(
         padding_value=padding,
         wanted_XYZ=wanted_XYZ,
         min_foreground=spec.minForeground,
+        worth=None if spec.windowChoice == "all" else lambda core: any(one.near(core) for one in findings),
     )
     # on a CPU a batch of four takes a fifth longer than its windows one by one, which fit into the caches
     batch = spec.windows.windowBatch if image_XYZ.device.type == "cuda" else 1
-    outputs_known = [one.known for one in glances] or [{} for _ in members]
+    outputs_known = [one.known for one in glances] if glancer is None and glances else [{} for _ in members]
     planes = [
         averaged_planes(member, plan, spec.windows.blend, batch, known=known, on_windows=on_windows)
         for member, known in zip(members, outputs_known, strict=True)
@@ -405,6 +418,34 @@ def walk_through(
             counts.windows * count, counts.computed * count + glanced, counts.blank * count, counts.left_out * count
         ),
     )
+
+
+def glances_at(
+    spec: PredictSpec,
+    members: Sequence[Predictor],
+    glancer: Predictor | None,
+    image_XYZ: Tensor,
+    scan: OpenScan,
+    wanted_XYZ: Tensor | None,
+    on_windows: WindowCount | None,
+) -> list[Glance]:
+    """Return what the glancer finds, or else each member; none if all windows are computed."""
+    if spec.windowChoice == "all":
+        return []
+    organs = spec.windowChoice == "organs"
+    outputs = [output for output, one in enumerate(spec.maskIds) if one != 0 or (organs and output > 0)]
+    look = partial(glance, outputs=outputs, on_windows=on_windows)
+    if glancer is None or spec.glance is None or scan.coarse is None:
+        look = partial(look, padding_value=padding_of(spec, image_XYZ), within_XYZ=wanted_XYZ)
+        return [look(member, image_XYZ, spec.patchVoxels) for member in members]
+    coarse_XYZ = window_intensity(scan.coarse.image_hu.to(image_XYZ.device), spec.glance.windowHu)
+    affines = (scan.coarse.grids.prepared_affine, scan.prepared.grids.prepared_affine)
+    padding = padding_of(spec, coarse_XYZ)
+    return [look(glancer, coarse_XYZ, spec.glance.patchVoxels, padding_value=padding, affines=affines)]
+
+
+def padding_of(spec: PredictSpec, image_XYZ: Tensor) -> float:
+    return float(image_XYZ.min()) if spec.padding == "minimum" else 0.0
 
 
 def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:

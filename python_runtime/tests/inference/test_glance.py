@@ -1,9 +1,11 @@
-"""Windows side by side choose the windows of the full pass."""
+"""A cheap first look chooses the windows of the full pass."""
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from freetumor_runtime.inference.glance import glance
+from freetumor_runtime.inference.glance import Findings, glance
 from freetumor_runtime.inference.sliding_windows import averaged_planes, plan_windows
 
 PATCH = (16, 16, 16)
@@ -34,23 +36,27 @@ def logits(network, plan, known=None):
     return torch.cat([values_CXYZ.clone() for _, values_CXYZ in planes], 1)
 
 
-@pytest.mark.parametrize("overlap", [0.5, 0.75])
+@pytest.mark.parametrize("overlap", [0.25, 0.5, 0.75])
 def test_the_mask_of_the_chosen_windows_is_that_of_all(overlap):
     image_XYZ, network = image((20, 5, 9), (24, 30, 25)), Bright()
     seen = glance(network, image_XYZ, PATCH, [1, 2])
     all_windows = plan_windows(image_XYZ, PATCH, overlap)
-    some = plan_windows(image_XYZ, PATCH, overlap, wanted_XYZ=seen.wanted_XYZ)
+    some = plan_windows(image_XYZ, PATCH, overlap, worth=seen.findings.near)
     assert seen.computed == network.windows == 6 * 3 * 3
     expected, found = logits(network, all_windows), logits(network, some)
-    assert torch.equal(expected[:, seen.wanted_XYZ], found[:, seen.wanted_XYZ])
+    # each voxel at most 12 voxels from a finding is in a core
+    near = ndimage.maximum_filter(seen.findings.found_XYZ.numpy(), 25, mode="constant")
+    assert some.cores_XYZ is not None and bool(some.cores_XYZ[torch.from_numpy(near)].all())
+    torch.testing.assert_close(expected[:, some.cores_XYZ], found[:, some.cores_XYZ])
     assert torch.equal(expected.argmax(0), found.argmax(0)) and bool(expected.argmax(0).any())
+    assert set(some.asked) < set(all_windows.asked)
     assert some.counts.left_out > all_windows.counts.windows / 3
 
 
 def test_outputs_of_the_glance_are_not_computed_again_and_keep_their_bits():
     image_XYZ, network = image((20, 5, 9)), Bright()
     seen = glance(network, image_XYZ, PATCH, [1])
-    some = plan_windows(image_XYZ, PATCH, 0.5, wanted_XYZ=seen.wanted_XYZ)
+    some = plan_windows(image_XYZ, PATCH, 0.5, worth=seen.findings.near)
     again, network.windows = logits(network, some), 0
     reused = logits(network, some, seen.known)
     assert seen.known and set(seen.known) <= set(some.asked)
@@ -60,7 +66,7 @@ def test_outputs_of_the_glance_are_not_computed_again_and_keep_their_bits():
 
 def test_an_output_that_is_not_wanted_is_no_finding():
     seen = glance(Bright(), image((20, 5, 9)), PATCH, [2])
-    assert not seen.wanted_XYZ.any() and not seen.known
+    assert not seen.findings.found_XYZ.any() and not seen.known
 
 
 def test_the_glance_stays_within_the_given_voxels():
@@ -69,12 +75,38 @@ def test_the_glance_stays_within_the_given_voxels():
     network = Bright()
     seen = glance(network, image((20, 5, 9), (70, 5, 9)), PATCH, [1], within_XYZ=within_XYZ)
     assert network.windows == 2 * 3 * 3
-    assert seen.wanted_XYZ.any() and not seen.wanted_XYZ[30:].any()
+    assert seen.findings.found_XYZ.any() and not seen.findings.found_XYZ[30:].any()
 
 
-def test_a_scan_smaller_than_a_patch_has_one_window():
-    image_XYZ = torch.full((9, 30, 12), 0.25)
-    image_XYZ[3, 7, 5] = 0.9
+def test_a_scan_smaller_than_a_patch_has_cores_inside_it():
+    image_XYZ = torch.full((9, 40, 12), 0.25)
+    image_XYZ[3, 3, 5] = 0.9
     seen = glance(Bright(), image_XYZ, PATCH, [1], padding_value=0.25)
-    assert seen.wanted_XYZ.shape == image_XYZ.shape and seen.wanted_XYZ[3, 7, 5]
-    assert not seen.wanted_XYZ[3, 20, 5]
+    assert seen.findings.found_XYZ.shape == image_XYZ.shape and seen.findings.found_XYZ.sum() == 1
+    plan = plan_windows(image_XYZ, PATCH, 0.5, padding_value=0.25, worth=seen.findings.near)
+    # their cores are the first 12 voxels, and the next 8
+    assert plan.asked == ((0, 0, 0), (0, 8, 0)) and plan.counts.windows == 4
+    assert plan.cores_XYZ is not None and bool(plan.cores_XYZ[:, :20].all()) and not plan.cores_XYZ[:, 20:].any()
+
+
+def test_findings_of_a_coarser_grid_are_near_the_same_places():
+    """The grid of the glance has half the resolution and begins 5 voxels (2.5 of its own) later along X."""
+    fine, coarse = np.eye(4), np.diag([2.0, 2, 2, 1])
+    coarse[0, 3] = 5
+    small_XYZ = torch.full((40, 20, 16), 0.25)
+    small_XYZ[20, 10, 4] = 0.9
+    network = Bright()
+    seen = glance(network, small_XYZ, (8, 8, 8), [1], affines=(coarse, fine))
+    assert not seen.known and seen.computed == network.windows == 5 * 3 * 2
+    place = (45, 20, 8)
+    for axis in range(3):
+        for distance, is_near in ((0, True), (12, True), (17, False), (-12, True), (-17, False)):
+            box = [slice(at, at + 1) for at in place]
+            box[axis] = slice(place[axis] + distance, place[axis] + distance + 1)
+            assert seen.findings.near((box[0], box[1], box[2])) == is_near, (axis, distance)
+
+
+def test_a_box_outside_the_grid_of_the_glance_is_near_nothing():
+    findings = Findings(torch.ones((4, 4, 4), dtype=torch.bool))
+    assert not findings.near((slice(60, 70), slice(0, 4), slice(0, 4)))
+    assert findings.near((slice(15, 20), slice(0, 4), slice(0, 4)))

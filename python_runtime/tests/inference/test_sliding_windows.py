@@ -5,7 +5,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import nn
 
-from freetumor_runtime.inference.sliding_windows import segment_volume
+from freetumor_runtime.inference.sliding_windows import averaged_planes, plan_windows, segment_volume
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
 PATCH = (16, 24, 16)
@@ -76,6 +76,31 @@ def test_wanted_voxels_have_the_logits_they_have_without_leaving_windows_out(ble
     torch.testing.assert_close(ours.logits_CXYZ[:, wanted_XYZ], everything[:, wanted_XYZ], rtol=0, atol=1e-5)
     assert network.windows == ours.computed == ours.windows - ours.left_out < ours.windows / 3
     assert ours.logits_CXYZ[:, 0, 0, 0].argmax() == 0 and ours.logits_CXYZ.isfinite().all()
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.75])
+@pytest.mark.parametrize("shape", [(40, 51, 37), (17, 24, 16), (9, 30, 40)])
+def test_the_cores_of_all_windows_cover_the_image(shape, overlap):
+    image_XYZ = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    boxes = []
+    plan = plan_windows(image_XYZ, PATCH, overlap, worth=lambda core: boxes.append(core) or True)
+    assert plan.cores_XYZ is not None and plan.cores_XYZ.shape == shape and bool(plan.cores_XYZ.all())
+    assert len(boxes) == plan.counts.windows and plan.counts.left_out == 0
+    # the core of a window inside the volume is its central half, or its stride
+    inner = [box for start, box in zip(plan.asked, boxes, strict=True) if start[1] not in (0, shape[1] - 24)]
+    assert all(box[1].stop - box[1].start == max(12, int(24 * (1 - overlap))) for box in inner)
+
+
+def test_voxels_outside_the_cores_of_chosen_windows_are_background():
+    image_XYZ = body() + 0.1
+    plan = plan_windows(image_XYZ, PATCH, 0.5, worth=lambda core: core[0].start < 10)
+    planes = averaged_planes(NETWORK, plan, "gaussian", 1)
+    logits = torch.cat([values_CXYZ.clone() for _, values_CXYZ in planes], 1)
+    whole = segment_volume(NETWORK, image_XYZ, PATCH, 0.5, "gaussian", 1).logits_CXYZ
+    assert plan.cores_XYZ is not None and not plan.cores_XYZ.all()
+    assert bool((logits[:, ~plan.cores_XYZ].softmax(0)[0] == 1).all())
+    # no window that was left out holds these
+    torch.testing.assert_close(logits[:, :8], whole[:, :8])
 
 
 def test_nothing_wanted_is_background_everywhere():

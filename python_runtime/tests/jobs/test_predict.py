@@ -23,6 +23,7 @@ from monai.transforms import (
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config.cases import (
+    GlanceSpec,
     OperatingPointSpec,
     PredictCase,
     PredictMember,
@@ -34,7 +35,7 @@ from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.evaluation.lesion_rule import FoundLesions, rule_value
 from freetumor_runtime.evaluation.mask_pair import load_pair
-from freetumor_runtime.jobs.predict import predict
+from freetumor_runtime.jobs.predict import predict, predict_case
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.training.ranks import Ranks
 
@@ -319,6 +320,34 @@ def test_coarse_windows_give_the_same_mask_where_everything_may_be_found(folder,
         found[choice] = (result["files"], result["windows"])
     # outputs of the first pass are used again, so no window is computed twice
     assert found["coarse"] == found["all"]
+
+
+def finds_bright_organ(windows_B1XYZ):
+    """Output 1, the organ, in the brightest voxels."""
+    bright = (windows_B1XYZ > 0.99).float() * 20 - 10
+    return torch.cat([torch.zeros_like(bright), bright, torch.full_like(bright, -30)], 1)
+
+
+def test_a_network_of_a_coarser_grid_chooses_windows_near_an_organ_that_the_mask_does_not_keep(folder, tmp_path):
+    hu, affine = load_nifti(str(folder / "scan.nii.gz"))
+    hu[10:16, 12:20, 5:8] = 250
+    save_nifti(str(tmp_path / "bright.nii.gz"), hu, affine, np.int16)
+    case = PredictCase("scan", str(tmp_path / "bright.nii.gz"), None, None, "scan")
+    member = load_segmentor(str(folder / "0.pt"), None, CPU).network
+    grid = GlanceSpec(PredictMember("", None, None), (-175.0, 250.0), (3.0, 3.0, 3.0), (8, 8, 8))
+    found = {}
+    for choice in ("all", "organs", "coarse"):
+        spec = spec_of(folder, tmp_path, maskIds=(0, 0, 2), windowChoice=choice, glance=grid, cases=(case,))
+        result = predict_case(spec, [member], CPU, case, glancer=finds_bright_organ)
+        mask, _ = load_nifti(str(tmp_path / "scan.nii.gz"))
+        found[choice] = (mask, result["windows"])
+    mask, windows = found["organs"]
+    exact, every = found["all"]
+    assert every["leftOut"] == 0 < windows["leftOut"] < windows["all"] == every["all"]
+    # first cores reach the end of the scan, so all windows of their voxels are computed
+    assert mask.any() and np.array_equal(mask[:, :, :6], exact[:, :, :6])
+    assert exact[:, :, 20:].any() and not mask[:, :, 20:].any()
+    assert not found["coarse"][0].any() and found["coarse"][1]["leftOut"] == every["all"]
 
 
 def test_coarse_windows_that_find_nothing_leave_all_others_out(folder, tmp_path):

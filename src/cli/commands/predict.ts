@@ -52,6 +52,7 @@ interface Options {
   readonly blend?: PredictSettings['blend']
   readonly windowBatch?: number
   readonly windows?: PredictSettings['windows']
+  readonly glance?: string
   readonly mirror?: PredictSettings['mirrorAxes'] | true
   readonly precision?: PredictSettings['precision']
   readonly grid?: PredictSettings['grid']
@@ -134,9 +135,13 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .addOption(
       choice(
         '--windows <choice>',
-        'Compute all sliding windows, or only those near findings (default: all)',
-        ['all', 'coarse'],
+        'Compute all sliding windows, those near organs, or those near findings (default: all)',
+        ['all', 'organs', 'coarse'],
       ),
+    )
+    .option(
+      '--glance <file>',
+      'Choose these sliding windows by a segmentor of a coarser spacing (file or run)',
     )
     .option('--window-batch <n>', 'Set the sliding windows per batch on a GPU (default: 4)', wholeNumber(1))
     .option(
@@ -322,6 +327,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     images: resolve(io.cwd, flags.images ?? ''),
     out: resolve(io.cwd, flags.out),
     checkpoint: checkpoint.map((path) => resolve(io.cwd, path)),
+    ...(flags.glance === undefined ? {} : { glance: resolve(io.cwd, flags.glance) }),
     ...(plugin === undefined ? {} : { plugin: pluginOfWords(plugin, pluginPython, io.cwd) }),
     ...(flags.labels === undefined ? {} : { labels: resolve(io.cwd, flags.labels) }),
     ...(flags.operatingPoint === undefined ? {} : { operatingPoint: resolve(io.cwd, flags.operatingPoint) }),

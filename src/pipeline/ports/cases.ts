@@ -91,6 +91,13 @@ export interface PredictSpec {
   }[]
   /** Null: every lesion is kept. */
   readonly operatingPoint: OperatingPointSpec | null
+  /** A segmentor of a coarser grid that chooses the sliding windows; null: the members look at windows side by side. */
+  readonly glance: {
+    readonly member: PredictSpec['members'][number]
+    readonly windowHu: readonly [number, number]
+    readonly spacingMm: Vec3
+    readonly patchVoxels: Vec3
+  } | null
 }
 
 export interface PredictedCase {

@@ -15,6 +15,7 @@ import type { PredictedCase, PredictSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { byCase, startLog, type WholeShards, workOnShard } from '../shards.js'
 import { type ScanCase, scansOf } from './cases.js'
+import { glanceWeights } from './glance.js'
 import {
   inputOf,
   openPrediction,
@@ -78,10 +79,11 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const weights = await weightsOf(options, context)
   const settings = predictSettingsOf(options, weights.windows)
   if (weights.nnunet || settings.method === 'nnunet') refuseForNnUNet(settings)
+  const glance = await glanceWeights(options, settings, weights, context)
   if (settings.method === 'nnunet') refuseOtherNetworks(weights)
   const mine = shard === undefined ? scans : casesOfShard(scans, shard)
-  const spec = predictSpec(options, settings, weights, out, mine, point)
-  const recorded = recordedSettings(spec, weights, point)
+  const spec = predictSpec(options, settings, weights, out, mine, point, glance)
+  const recorded = recordedSettings(spec, weights, point, glance)
   if (point !== null)
     compareWithFit(point, JSON.parse(JSON.stringify(recorded)), 'this prediction', (text) =>
       context.note(text, 'warning'),
@@ -217,8 +219,8 @@ function refuseForNnUNet({ grid, blend, windows }: PredictSettings): void {
     throw new UsageError('--blend constant: not possible with an nnU-Net model (expected gaussian)', {
       hint: 'omit --blend and --profile',
     })
-  if (windows === 'coarse')
-    throw new UsageError('--windows coarse: not possible with an nnU-Net model (expected all)', {
+  if (windows !== 'all')
+    throw new UsageError(`--windows ${windows}: not possible with an nnU-Net model (expected all)`, {
       hint: 'omit --windows',
     })
 }
@@ -245,10 +247,11 @@ function recordedSettings(
   spec: PredictSpec,
   weights: PredictWeights,
   point: OpenedOperatingPoint | null,
+  glance: PredictWeights | null,
 ): Record<string, unknown> {
   const { job, directory, members, plugin, device, processesPerNode, threadsPerProcess, windows, ...others } =
     spec
-  const { cases, method, operatingPoint, ...settings } = others
+  const { cases, method, operatingPoint, glance: glanceSpec, ...settings } = others
   return {
     // absent by default, so that folders of earlier versions can be resumed
     ...(weights.plugin === null ? {} : { plugin: weights.plugin }),
@@ -257,9 +260,17 @@ function recordedSettings(
     ...settings,
     // absent by default, so that predictions of earlier versions can be resumed
     ...(method === 'nnunet' ? { method } : {}),
+    ...(settings.windowChoice === 'all' ? {} : { glance: recordedGlance(glanceSpec, glance) }),
     ...(point === null ? {} : { operatingPoint: { sha256: point.sha256, ...operatingPoint } }),
     windows: { overlap: windows.overlap, blend: windows.blend },
   }
+}
+
+/** Return the settings of a glance; files have another path on another machine. */
+function recordedGlance(spec: PredictSpec['glance'], weights: PredictWeights | null): unknown {
+  if (spec === null || weights === null) return 'members'
+  const { member, ...preparation } = spec
+  return { sha256: weights.members[0]!.sha256, patchMerging: member.patchMerging, ...preparation }
 }
 
 function caseOf(

@@ -39,6 +39,8 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly probabilities?: readonly (number | string)[] | 'all' | undefined
   /** File of `freetumor calibrate --rate`: predicted lesions below its threshold are removed. */
   readonly operatingPoint?: string | undefined
+  /** Checkpoint of a coarser spacing that chooses the sliding windows of `windows: organs` and `coarse`. Default: the segmentor. */
+  readonly glance?: string | undefined
   /** Overwrite existing masks. */
   readonly overwrite?: boolean | undefined
   readonly device?: RuntimeSection['device'] | undefined

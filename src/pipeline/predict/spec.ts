@@ -4,6 +4,7 @@ import { plainLabelName } from '../../volume/labels.js'
 import { type OpenedOperatingPoint, operatingPointSpec } from '../operating-point.js'
 import type { PredictSpec } from '../ports/cases.js'
 import type { ScanCase } from './cases.js'
+import { glanceSpec } from './glance.js'
 import type { PredictInputs } from './settings.js'
 import type { PredictWeights } from './weights.js'
 
@@ -15,6 +16,7 @@ export function predictSpec(
   out: string,
   scans: readonly ScanCase[],
   point: OpenedOperatingPoint | null = null,
+  glance: PredictWeights | null = null,
 ): PredictSpec {
   const { overlap, blend, windowBatch, windows: windowChoice, map, ...rest } = settings
   const { windowHu, spacingMm, patchVoxels, tumorOutputs } = weights
@@ -43,6 +45,7 @@ export function predictSpec(
     probabilities: wantedOutputs(options.probabilities, weights),
     cases: scans.map((scan) => ({ ...scan, name: scan.id })),
     operatingPoint: point && operatingPointSpec(point, tumorIdsOf(ids, tumorOutputs)),
+    glance: glance && glanceSpec(glance),
   }
 }
 
