@@ -2,14 +2,15 @@
 
     scripts/bench predict_scan -- --image ct.nii.gz [--label label.nii.gz ...] [--checkpoint model.pt] [--patch 96]
         [--overlaps 0.75,0.5] [--windows all,organs,coarse] [--glance glance.pt] [--tumors] [--plain-layers]
+        [--against monai|all]
 
 Both sides: the same network, threads, foreground crop, patch, overlap and blending; a process for each side, in
 turns. `ratio`, `processorRatio` are of whole scans without the start of the process; `memoryRatio` is freetumor's
 peak divided by the reference's, both with the libraries, which take `baseBytes`. Each side computes windows one by
 one, which is faster for both on a CPU. `--plain-layers` gives the reference PyTorch's own layers instead of those of
-freetumor's network, which compute the same faster. `--tumors` keeps tumors only, as --map leaderboard does. With
-labels, both count the lesions that their mask touches. Without --checkpoint: the small segmentor with weights drawn
-from a seed.
+freetumor's network, which compute the same faster. `--against all` takes freetumor with all windows as the reference.
+`--tumors` keeps tumors only, as --map leaderboard does. With labels, both count the lesions that their mask touches.
+Without --checkpoint: the small segmentor with weights drawn from a seed.
 """
 
 import argparse
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--glance-spacing-mm", type=float, default=3)
     parser.add_argument("--glance-patch", type=int, default=48)
     parser.add_argument("--blend", choices=["constant", "gaussian"], default="constant")
+    parser.add_argument("--against", choices=["monai", "all"], default="monai")
     parser.add_argument("--tumors", action="store_true")
     parser.add_argument("--plain-layers", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
@@ -77,7 +79,7 @@ def rows_of(options: argparse.Namespace, overlap: float, folder: str) -> list[di
 
 
 def one_run(options: argparse.Namespace, overlap: float, folder: str, name: str) -> list[dict]:
-    side = "reference" if name == "reference" else "ours"
+    side = "reference" if name == "reference" and options.against == "monai" else "ours"
     tumors = TUMORS[options.outputs]
     settings = {
         "images": options.image,
@@ -93,7 +95,7 @@ def one_run(options: argparse.Namespace, overlap: float, folder: str, name: str)
         "overlap": overlap,
         "blend": options.blend,
         "windowBatch": 1,
-        "windows": name,
+        "windows": "all" if name == "reference" else name,
         "glance": options.glance if name in ("organs", "coarse") else None,
         "glanceSpacingMm": options.glance_spacing_mm,
         "glancePatch": options.glance_patch,
@@ -138,10 +140,22 @@ def row_of(
         "windows": {key: sum(one[key] for one in windows) for key in windows[0]},
         "voxels": sum(mask.size for mask, _ in pairs),
         "otherVoxels": sum(int((one != other).sum()) for one, other in pairs),
+        "dice": dice_of(pairs),
         "labelled": {"ours": own, "reference": theirs},
         "seconds": [one["seconds"] for one in taken[choice][-1]],
         **lesions_of(options, masks, choice),
     }
+
+
+def dice_of(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[int, float]:
+    """Return the Dice of both masks over all scans, for each id that the reference has."""
+    ids = np.unique(np.concatenate([np.unique(other) for _, other in pairs]))
+    values = {}
+    for one_id in ids[ids > 0].tolist():
+        both = sum(int(((mask == one_id) & (other == one_id)).sum()) for mask, other in pairs)
+        each = sum(int((mask == one_id).sum()) + int((other == one_id).sum()) for mask, other in pairs)
+        values[one_id] = round(2 * both / each, 4)
+    return values
 
 
 def total_of(runs: list[list[dict]], key: str) -> float:

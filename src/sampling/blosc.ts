@@ -17,9 +17,14 @@ const SHORT = 32
 /**
  * Decode a chunk of one block into `target`, whose length must be that of the decoded bytes. Return whether the values are
  * still shuffled: byte k of value n is at k * values + n.
+ * @param values number of values that are needed; those behind them may keep what `target` held. Default: all
  * @throws BloscError on other codecs and several blocks, and if the chunk is damaged; never reads or writes elsewhere
  */
-export function decodeBlosc(chunk: Uint8Array, target: Uint8Array): boolean {
+export function decodeBlosc(
+  chunk: Uint8Array,
+  target: Uint8Array,
+  values = target.length / chunk[3]!,
+): boolean {
   const head = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   if (chunk.length < HEADER_BYTES || chunk[0] !== FORMAT || head.getUint32(12, true) !== chunk.length)
     throw new BloscError('not a Blosc chunk')
@@ -38,6 +43,10 @@ export function decodeBlosc(chunk: Uint8Array, target: Uint8Array): boolean {
   // one stream for each byte of a value
   const streams = (flags & ONE_STREAM) === 0 ? valueBytes : 1
   const streamBytes = target.length / streams
+  const shuffled = (flags & SHUFFLED) !== 0 && valueBytes > 1
+  // in one shuffled stream, the last bytes belong to the first values, too
+  const needed =
+    shuffled && streams === 1 ? streamBytes : Math.min(streamBytes, (values * valueBytes) / streams)
   let position = head.getInt32(HEADER_BYTES, true)
   for (let to = 0; to < target.length; to += streamBytes) {
     if (position < HEADER_BYTES || position + 4 > chunk.length)
@@ -45,14 +54,14 @@ export function decodeBlosc(chunk: Uint8Array, target: Uint8Array): boolean {
     const length = head.getInt32(position, true)
     position += 4
     if (length < 0 || position + length > chunk.length) throw new BloscError('wrong length of a stream')
-    if (length === streamBytes) target.set(chunk.subarray(position, position + length), to)
-    else decodeLz4(chunk, position, position + length, target, to, to + streamBytes)
+    if (length === streamBytes) target.set(chunk.subarray(position, position + needed), to)
+    else decodeLz4(chunk, position, position + length, target, to, to + streamBytes, to + needed)
     position += length
   }
-  return (flags & SHUFFLED) !== 0 && valueBytes > 1
+  return shuffled
 }
 
-/** Decode one LZ4 block: bytes [from, end) of `source` into exactly [to, stop) of `target`. */
+/** Decode one LZ4 block: bytes [from, end) of `source` into exactly [to, stop) of `target`, at least up to `enough`. */
 function decodeLz4(
   source: Uint8Array,
   from: number,
@@ -60,11 +69,12 @@ function decodeLz4(
   target: Uint8Array,
   to: number,
   stop: number,
+  enough: number,
 ): void {
   const start = to
   let read = from
   let write = to
-  while (read < end) {
+  while (read < end && (write < enough || enough === stop)) {
     const token = source[read++]!
     let literals = token >> 4
     if (literals === LONG)
@@ -93,5 +103,5 @@ function decodeLz4(
       write += length
     } else for (const last = write + length; write < last; write++) target[write] = target[write - distance]!
   }
-  if (write !== stop) throw new BloscError('too few decoded bytes')
+  if (write < enough) throw new BloscError('too few decoded bytes')
 }

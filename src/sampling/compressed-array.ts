@@ -42,15 +42,15 @@ export function openCompressed<T extends Int16Array | Uint8Array>(
     })
   }
 
-  /** Decode a chunk into `decoded`; return whether its bytes are shuffled. */
-  const decode = (chunk: number, content: Uint8Array, place: Vec3): boolean => {
+  /** Decode the first voxels of a chunk into `decoded`; return whether its bytes are shuffled. */
+  const decode = (chunk: number, content: Uint8Array, place: Vec3, voxels: number): boolean => {
     const name = `${file.name}: chunk at voxel ${place.map((at) => at * CHUNK_VOXELS)}`
     if (!checked[chunk]) {
       if (crc32(content) !== expected[1 + chunk]) throw damaged(file.group, name)
       checked[chunk] = 1
     }
     try {
-      return decodeBlosc(content, decoded)
+      return decodeBlosc(content, decoded, voxels)
     } catch (error) {
       if (error instanceof BloscError) throw damaged(file.group, `${name} (${error.message})`)
       throw error
@@ -74,8 +74,8 @@ export function openCompressed<T extends Int16Array | Uint8Array>(
         const run = readRun(first, high[2] - low[2])
         for (const [at, content] of run.entries()) {
           const place: Vec3 = [x, y, low[2] + at]
-          const shuffled = decode(first + at, content, place)
           const rows = rowsOf(place, start, sides)
+          const shuffled = decode(first + at, content, place, lastOf(rows))
           if (box instanceof Int16Array) copyWords(box, decoded, shuffled, rows)
           else copyBytes(box, decoded, rows)
         }
@@ -130,6 +130,11 @@ function rowsOf(place: Vec3, start: readonly number[], sides: Vec3): Rows {
     plane: rowsOfBox * columnsOfBox,
     row: columnsOfBox,
   }
+}
+
+/** Return the number of voxels up to the last one that lies in the box: what is behind it need not be decoded. */
+function lastOf({ planes, rows, columns, from }: Rows): number {
+  return from + ((planes - 1) * CHUNK_VOXELS + rows - 1) * CHUNK_VOXELS + columns
 }
 
 /** Copy the voxels of one byte. A function for each type of voxel: one for both would be several times slower. */

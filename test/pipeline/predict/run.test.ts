@@ -85,6 +85,7 @@ const files: Record<string, Partial<CheckpointFacts>> = {
   },
   'own.pt': { metadata: { ...STATED, windows: { overlap: 0.5, blend: 'gaussian' } } },
   'own2.pt': { metadata: { ...STATED, windows: { overlap: 0.25, blend: 'gaussian' } } },
+  'coarse.pt': { metadata: { ...STATED, spacingMm: [3, 3, 3], patchVoxels: [64, 64, 64] } },
   'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
 }
 
@@ -320,6 +321,46 @@ describe('an nnU-Net', () => {
   })
 })
 
+describe('a glance', () => {
+  const coarse = (): string => join(folder, 'coarse.pt')
+
+  test('sends the coarser network with its own preparation', async () => {
+    await predict({ windows: 'organs', glance: coarse() })
+    expect(specs[0]).toMatchObject({
+      windowChoice: 'organs',
+      spacingMm: [1.5, 1.5, 1.5],
+      glance: {
+        member: { checkpoint: coarse(), weights: null },
+        windowHu: [-175, 250],
+        spacingMm: [3, 3, 3],
+        patchVoxels: [64, 64, 64],
+      },
+    })
+    await predict({ windows: 'coarse', out: join(folder, '2') })
+    expect(specs[1]).toMatchObject({ windowChoice: 'coarse', glance: null })
+  })
+
+  test('refuses a folder of masks that another network chose the windows of', async () => {
+    await predict({ windows: 'coarse' })
+    await expect(predict({ windows: 'coarse', glance: coarse() })).rejects.toThrow(
+      /other settings \(glance\)/,
+    )
+  })
+
+  test('refuses a network with other outputs, and one that could choose nothing', async () => {
+    await expect(predict({ glance: coarse() })).rejects.toThrow(
+      /--glance: has no effect with --windows all \(expected organs or coarse\)/,
+    )
+    await expect(predict({ windows: 'organs', glance: join(folder, 'seven.pt') })).rejects.toThrow(
+      /seven.pt: cannot choose sliding windows \(expected a segmentor with 3 outputs, found 7 outputs\)/,
+    )
+    await predict({ windows: 'organs', glance: join(folder, 'second.pt') })
+    expect(notes).toContain(
+      `${join(folder, 'second.pt')}: has the spacing of the segmentor, so --glance saves little time`,
+    )
+  })
+})
+
 describe('profiles', () => {
   test('are published settings, which options change', async () => {
     await predict({ profile: 'difftumor', overlap: 0.5 }, ['model.pt'])
@@ -420,7 +461,7 @@ describe('a resumed prediction', () => {
       code: 'usage',
       message: `${out}: holds a prediction with other settings (minForeground, windows)`,
     })
-    await expect(predict({ windows: 'coarse' })).rejects.toThrow(/other settings \(windowChoice\)/)
+    await expect(predict({ windows: 'coarse' })).rejects.toThrow(/other settings \(windowChoice, glance\)/)
     await expect(predict({}, ['second.pt'])).rejects.toThrow(/other settings \(checkpoints/)
     // what rounds otherwise at most is no other setting
     await predict({ windowBatch: 1, processes: 2, threadsPerProcess: 3 })
