@@ -99,6 +99,7 @@ def one_run(options: argparse.Namespace, overlap: float, folder: str, name: str)
         "glance": options.glance if name in ("organs", "coarse") else None,
         "glanceSpacingMm": options.glance_spacing_mm,
         "glancePatch": options.glance_patch,
+        "tumors": tumors,
         "maskIds": [int(output in tumors) if options.tumors else output for output in range(options.outputs)],
         "plainLayers": options.plain_layers and side == "reference",
         "threads": options.threads,

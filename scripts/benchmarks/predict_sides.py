@@ -89,7 +89,7 @@ def ours(network: nn.Module, glancer: nn.Module | None, settings: dict, image: s
         resampling="nearest",
         method="freetumor",
         dataType="uint8",
-        tumorOutputs=(),
+        tumorOutputs=tuple(settings["tumors"]),
         organIds=(),
         maskIds=tuple(settings["maskIds"]),
         probabilities=(),

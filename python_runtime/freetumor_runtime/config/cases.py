@@ -92,7 +92,7 @@ class PredictSpec:
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
     windows: SlidingWindowsSpec
-    # all; coarse: near findings of outputs that the mask keeps; organs: near findings of any output
+    # all; coarse: near findings of outputs that the mask keeps; organs: near organs that the glance finds
     windowChoice: str
     mirrorAxes: tuple[int, ...]
     cropForeground: bool

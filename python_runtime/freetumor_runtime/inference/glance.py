@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from freetumor_runtime.data.boxes import Box
@@ -17,8 +18,12 @@ from freetumor_runtime.inference.sliding_windows import Start, WindowCount, plan
 # Probability of the wanted outputs together from which a voxel is a finding: far below the 1/2 that decides, since a
 # single window is less sure than the mean of many.
 _LEAST_PROBABILITY = 0.05
+# Probability of all organs and tumors together from which a voxel belongs to an organ, and the least volume of one: an
+# unsure network finds specks anywhere.
+_ORGAN_PROBABILITY = 0.5
+_LEAST_ORGAN_ML = 10.0
 # Also looked at around findings, along each axis of the prepared grid.
-_MARGIN_VOXELS = 12
+_MARGIN_VOXELS = 6
 # Outputs that are kept for the full pass; others are computed again.
 _KEPT_BYTES = 256 << 20
 
@@ -58,6 +63,9 @@ def glance(
     patch: Sequence[int],
     outputs: Sequence[int],
     *,
+    organs: Sequence[int] = (),
+    whole_organs: bool = False,
+    voxel_ml: float = 0.0,
     padding_value: float = 0.0,
     within_XYZ: Tensor | None = None,
     affines: tuple[np.ndarray, np.ndarray] | None = None,
@@ -65,26 +73,46 @@ def glance(
 ) -> Glance:
     """Return where `outputs` may be found in an image in [0, 1], and within `within_XYZ` (bool) if it is given.
 
+    `organs`: outputs of organs with their tumors. If given, a finding lies in a connected organ of at least 10 ml, or
+    touches it; with `whole_organs`, all voxels of these organs are findings. `voxel_ml`: volume of a voxel.
     `affines`: those of the image and of the prepared grid, if it is another image; then no output is kept.
     """
     plan = plan_windows(image_XYZ, patch, 0, padding_value=padding_value, wanted_XYZ=within_XYZ)
     found_XYZ = torch.zeros(plan.padded_XYZ.shape, dtype=torch.bool)
+    organ_XYZ = torch.zeros(plan.padded_XYZ.shape if organs else (0, 0, 0), dtype=torch.bool)
     known: dict[Start, Tensor] = {}
     room = _KEPT_BYTES if affines is None else 0
     for start in plan.asked:
         window = window_at(start, plan.patch)
         output_CXYZ = network(plan.padded_XYZ[window][None, None])[0]
-        likely_XYZ = output_CXYZ.float().softmax(0)[list(outputs)].sum(0) >= _LEAST_PROBABILITY
-        if bool(likely_XYZ.any()):
-            found_XYZ[window] |= likely_XYZ.cpu()
-            if (room := room - output_CXYZ.nbytes) >= 0:
-                known[start] = output_CXYZ.clone()
+        probability_CXYZ = output_CXYZ.float().softmax(0)
+        found_XYZ[window] |= (probability_CXYZ[list(outputs)].sum(0) >= _LEAST_PROBABILITY).cpu()
+        if organs:
+            organ_XYZ[window] |= (probability_CXYZ[list(organs)].sum(0) >= _ORGAN_PROBABILITY).cpu()
+        if bool((organ_XYZ if whole_organs else found_XYZ)[window].any()) and output_CXYZ.nbytes <= room:
+            room -= output_CXYZ.nbytes
+            known[start] = output_CXYZ.clone()
         if on_windows is not None:
             on_windows(1, plan.counts.windows)
     found_XYZ = found_XYZ[plan.inside]
+    if organs:
+        large = _large(organ_XYZ[plan.inside].numpy(), _LEAST_ORGAN_ML / voxel_ml)
+        found_XYZ = torch.from_numpy(large) if whole_organs else found_XYZ & torch.from_numpy(_with_rim(large))
     if within_XYZ is not None:
         found_XYZ &= within_XYZ.cpu()
     return Glance(_placed(found_XYZ, affines), known, len(plan.asked))
+
+
+def _large(organ: np.ndarray, least_voxels: float) -> np.ndarray:
+    """Return the components (6 neighbours) of at least this size."""
+    pieces, _ = ndimage.label(organ)
+    large = np.bincount(pieces.ravel()) >= least_voxels
+    large[0] = False
+    return large[pieces]
+
+
+def _with_rim(organ: np.ndarray) -> np.ndarray:
+    return ndimage.maximum_filter(organ.view(np.uint8), 3, mode="constant").view(bool)
 
 
 def _placed(found_XYZ: Tensor, affines: tuple[np.ndarray, np.ndarray] | None) -> Findings:

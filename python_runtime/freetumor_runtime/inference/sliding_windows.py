@@ -113,10 +113,16 @@ def averaged_planes(
 
     `blend`: `constant` or `gaussian`. `known`: outputs [C, X, Y, Z] of windows that need not be computed again.
     """
-    known = known or {}
+    known = dict(known or {})
     to_compute = sum(start not in known for start in plan.asked)
+    first = plan.asked[0] if plan.asked else None
+    if first is not None and first[0] > 0 and first not in known:
+        # planes before the first window need the number of outputs
+        known[first] = network(_stacked(plan, [first]))[0]
+        if on_windows is not None:
+            on_windows(1, to_compute)
     kinds = sorted([*((start, False) for start in plan.asked), *((start, True) for start in plan.blank)])
-    blender = _Blender(network, plan, blend)
+    blender = _Blender(network, plan, blend, None if first is None else known.get(first))
     of_blank: Tensor | None = None
     for x, layer in groupby(kinds, lambda kind: kind[0][0]):
         yield from blender.finish(x)
@@ -192,8 +198,10 @@ def _stacked(plan: WindowPlan, starts: Sequence[Start]) -> Tensor:
 class _Blender:
     """Weighted sums of outputs, in float32 whatever type they come in, of the planes that windows reach now."""
 
-    def __init__(self, network: Callable[[Tensor], Tensor], plan: WindowPlan, blend: str) -> None:
-        self._network, self._plan, self._blend = network, plan, blend
+    def __init__(
+        self, network: Callable[[Tensor], Tensor], plan: WindowPlan, blend: str, sample_CXYZ: Tensor | None
+    ) -> None:
+        self._network, self._plan, self._blend, self._sample_CXYZ = network, plan, blend, sample_CXYZ
         # first plane that the sums hold
         self._first = 0
         self._total_CXYZ: Tensor | None = None
@@ -240,9 +248,7 @@ class _Blender:
     def _sums(self, output_CXYZ: Tensor | None) -> tuple[Tensor, Tensor]:
         if self._total_CXYZ is None or self._counts_XYZ is None:
             if output_CXYZ is None:
-                # no window was computed: one window gives the number of outputs
-                window = window_at((0, 0, 0), self._plan.patch)
-                output_CXYZ = self._network(self._plan.padded_XYZ[window][None, None])[0]
+                output_CXYZ = self._sample()
             shape = (self._plan.patch[0], *self._plan.padded_XYZ.shape[1:])
             outputs = output_CXYZ.shape[0]
             device = _device_for(output_CXYZ.device, (outputs + 1) * shape[0] * shape[1] * shape[2])
@@ -253,6 +259,14 @@ class _Blender:
                     self._plan.patch, mode="gaussian", sigma_scale=_SIGMA_SCALE, device=device, dtype=torch.float32
                 )
         return self._total_CXYZ, self._counts_XYZ
+
+    def _sample(self) -> Tensor:
+        """Return the output of a window, for the number of outputs."""
+        if self._sample_CXYZ is not None:
+            return self._sample_CXYZ
+        # no window is asked
+        window = window_at((0, 0, 0), self._plan.patch)
+        return self._network(self._plan.padded_XYZ[window][None, None])[0]
 
 
 def _averaged(total_CXYZ: Tensor, counts_XYZ: Tensor) -> Tensor:

@@ -432,16 +432,24 @@ def glances_at(
     """Return what the glancer finds, or else each member; none if all windows are computed."""
     if spec.windowChoice == "all":
         return []
-    organs = spec.windowChoice == "organs"
-    outputs = [output for output, one in enumerate(spec.maskIds) if one != 0 or (organs and output > 0)]
-    look = partial(glance, outputs=outputs, on_windows=on_windows)
+    outputs = [output for output, one in enumerate(spec.maskIds) if one != 0]
+    labels = range(1, len(spec.maskIds))
+    # without an output of an organ, tumors lie anywhere
+    organs = [] if set(labels) <= set(spec.tumorOutputs) else labels
+    look = partial(
+        glance, outputs=outputs, organs=organs, whole_organs=spec.windowChoice == "organs", on_windows=on_windows
+    )
     if glancer is None or spec.glance is None or scan.coarse is None:
         look = partial(look, padding_value=padding_of(spec, image_XYZ), within_XYZ=wanted_XYZ)
-        return [look(member, image_XYZ, spec.patchVoxels) for member in members]
+        return [look(member, image_XYZ, spec.patchVoxels, voxel_ml=voxel_ml(spec.spacingMm)) for member in members]
     coarse_XYZ = window_intensity(scan.coarse.image_hu.to(image_XYZ.device), spec.glance.windowHu)
     affines = (scan.coarse.grids.prepared_affine, scan.prepared.grids.prepared_affine)
-    padding = padding_of(spec, coarse_XYZ)
-    return [look(glancer, coarse_XYZ, spec.glance.patchVoxels, padding_value=padding, affines=affines)]
+    look = partial(look, padding_value=padding_of(spec, coarse_XYZ), affines=affines)
+    return [look(glancer, coarse_XYZ, spec.glance.patchVoxels, voxel_ml=voxel_ml(spec.glance.spacingMm))]
+
+
+def voxel_ml(spacing_mm: Sequence[float]) -> float:
+    return spacing_mm[0] * spacing_mm[1] * spacing_mm[2] / 1000
 
 
 def padding_of(spec: PredictSpec, image_XYZ: Tensor) -> float:

@@ -44,8 +44,8 @@ def test_the_mask_of_the_chosen_windows_is_that_of_all(overlap):
     some = plan_windows(image_XYZ, PATCH, overlap, worth=seen.findings.near)
     assert seen.computed == network.windows == 6 * 3 * 3
     expected, found = logits(network, all_windows), logits(network, some)
-    # each voxel at most 12 voxels from a finding is in a core
-    near = ndimage.maximum_filter(seen.findings.found_XYZ.numpy(), 25, mode="constant")
+    # each voxel at most 6 voxels from a finding is in a core
+    near = ndimage.maximum_filter(seen.findings.found_XYZ.numpy(), 13, mode="constant")
     assert some.cores_XYZ is not None and bool(some.cores_XYZ[torch.from_numpy(near)].all())
     torch.testing.assert_close(expected[:, some.cores_XYZ], found[:, some.cores_XYZ])
     assert torch.equal(expected.argmax(0), found.argmax(0)) and bool(expected.argmax(0).any())
@@ -80,7 +80,7 @@ def test_the_glance_stays_within_the_given_voxels():
 
 def test_a_scan_smaller_than_a_patch_has_cores_inside_it():
     image_XYZ = torch.full((9, 40, 12), 0.25)
-    image_XYZ[3, 3, 5] = 0.9
+    image_XYZ[3, 7, 5] = 0.9
     seen = glance(Bright(), image_XYZ, PATCH, [1], padding_value=0.25)
     assert seen.findings.found_XYZ.shape == image_XYZ.shape and seen.findings.found_XYZ.sum() == 1
     plan = plan_windows(image_XYZ, PATCH, 0.5, padding_value=0.25, worth=seen.findings.near)
@@ -100,7 +100,7 @@ def test_findings_of_a_coarser_grid_are_near_the_same_places():
     assert not seen.known and seen.computed == network.windows == 5 * 3 * 2
     place = (45, 20, 8)
     for axis in range(3):
-        for distance, is_near in ((0, True), (12, True), (17, False), (-12, True), (-17, False)):
+        for distance, is_near in ((0, True), (6, True), (11, False), (-6, True), (-11, False)):
             box = [slice(at, at + 1) for at in place]
             box[axis] = slice(place[axis] + distance, place[axis] + distance + 1)
             assert seen.findings.near((box[0], box[1], box[2])) == is_near, (axis, distance)
@@ -109,4 +109,25 @@ def test_findings_of_a_coarser_grid_are_near_the_same_places():
 def test_a_box_outside_the_grid_of_the_glance_is_near_nothing():
     findings = Findings(torch.ones((4, 4, 4), dtype=torch.bool))
     assert not findings.near((slice(60, 70), slice(0, 4), slice(0, 4)))
-    assert findings.near((slice(15, 20), slice(0, 4), slice(0, 4)))
+    assert findings.near((slice(9, 20), slice(0, 4), slice(0, 4)))
+
+
+@pytest.mark.parametrize("whole_organs", [False, True])
+def test_findings_outside_large_organs_do_not_count(whole_organs):
+    """Output 1 is an organ and output 2, from 0.75, a tumor; the first block has 13.8 ml, and the second 1.7."""
+    image_XYZ = torch.full(SHAPE, 0.25)
+    for x, side in ((10, 16), (60, 8)):
+        image_XYZ[x : x + side, 4 : 4 + side, 4 : 4 + side] = 0.6
+        image_XYZ[x + 2 : x + 4, 6:8, 6:8] = 0.9
+
+    def network(windows_B1XYZ):
+        organ, tumor = ((windows_B1XYZ > low).float() * 20 - 10 for low in (0.5, 0.75))
+        return torch.cat([torch.zeros_like(organ), organ, 2 * tumor], 1)
+
+    seen = glance(network, image_XYZ, PATCH, [2], organs=[1, 2], whole_organs=whole_organs, voxel_ml=0.003375)
+    found_XYZ = torch.zeros(SHAPE, dtype=torch.bool)
+    if whole_organs:
+        found_XYZ[10:26, 4:20, 4:20] = True
+    else:
+        found_XYZ[12:14, 6:8, 6:8] = True
+    assert torch.equal(seen.findings.found_XYZ, found_XYZ)

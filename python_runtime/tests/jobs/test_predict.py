@@ -330,7 +330,7 @@ def finds_bright_organ(windows_B1XYZ):
 
 def test_a_network_of_a_coarser_grid_chooses_windows_near_an_organ_that_the_mask_does_not_keep(folder, tmp_path):
     hu, affine = load_nifti(str(folder / "scan.nii.gz"))
-    hu[10:16, 12:20, 5:8] = 250
+    hu[10:34, 11:47, 5:12] = 250
     save_nifti(str(tmp_path / "bright.nii.gz"), hu, affine, np.int16)
     case = PredictCase("scan", str(tmp_path / "bright.nii.gz"), None, None, "scan")
     member = load_segmentor(str(folder / "0.pt"), None, CPU).network
