@@ -4,6 +4,7 @@ Either the segmentor itself looks at windows side by side, or a network of a coa
 segmentor are also windows of the full pass where its overlap is 1/2 or 3/4, and the outputs that it needs are kept.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,9 +42,9 @@ class Findings:
         inside = []
         for part, first, scale, side in zip(box, self.first, self.scale, self.found_XYZ.shape, strict=True):
             # a voxel is as wide as its spacing, so its rim may lie half a voxel closer
-            start = np.floor(first + scale * (part.start - _MARGIN_VOXELS))
-            stop = np.ceil(first + scale * (part.stop - 1 + _MARGIN_VOXELS)) + 1
-            inside.append(slice(int(max(0, start)), int(max(0, min(side, stop)))))
+            start = math.floor(first + scale * (part.start - _MARGIN_VOXELS))
+            stop = math.ceil(first + scale * (part.stop - 1 + _MARGIN_VOXELS)) + 1
+            inside.append(slice(max(0, start), max(0, min(side, stop))))
         return bool(self.found_XYZ[tuple(inside)].any())
 
 

@@ -408,9 +408,9 @@ def walk_through(
         averaged_planes(member, plan, spec.windows.blend, batch, known=known, on_windows=on_windows)
         for member, known in zip(members, outputs_known, strict=True)
     ]
-    glanced = sum(one.computed for one in glances) - sum(
-        start in known for known in outputs_known for start in plan.asked
-    )
+    # windows of the glancer are others, and smaller
+    glanced = 0 if glancer is not None else sum(one.computed for one in glances)
+    glanced -= sum(start in known for known in outputs_known for start in plan.asked)
     counts, count = plan.counts, len(members)
     return Walk(
         ensemble_planes(planes),
