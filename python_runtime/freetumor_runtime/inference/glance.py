@@ -106,7 +106,8 @@ def glance(
 
 def _large(organ: np.ndarray, least_voxels: float) -> np.ndarray:
     """Return the components (6 neighbours) of at least this size."""
-    pieces, _ = ndimage.label(organ)
+    pieces = np.zeros(organ.shape, np.int32)
+    ndimage.label(organ, output=pieces)
     large = np.bincount(pieces.ravel()) >= least_voxels
     large[0] = False
     return large[pieces]
