@@ -110,7 +110,7 @@ it('the page has the arm with the lowest sensitivity first, and states that a ru
   const out = temporaryFolder()
   const frozen = { plan: EARLY_PLAN, commit: 'c0ffee', seeds: [1000, 1002] }
   const page = readFileSync(
-    await writeEarlyPage(out, frozen, cells, concludeEarly(EARLY_PLAN, cells)),
+    await writeEarlyPage('Early?', out, frozen, cells, concludeEarly(EARLY_PLAN, cells)),
     'utf8',
   )
   expect(page).toContain('Not complete; so far: no verdict')
