@@ -40,7 +40,7 @@ export const SHRUNK_PLAN: EarlyPlan = {
   ...EARLY_PLAN,
   numSeeds: 16,
   arms: SHRUNK_ARMS,
-  labelledDifficulty: 'hard',
+  labelledDifficulty: 'late',
   diametersMm: [5, 10],
   primary: ['shrunk', 'uniformSizes'],
 }

@@ -78,9 +78,9 @@ export interface Plan {
   /** Side of the phantoms and of the crops in voxels. Default: 64 and 40. */
   readonly sides?: { readonly phantom: number; readonly crop: number }
   /** Difficulty of the phantoms. Default: hard. */
-  readonly difficulty?: 'hard' | 'early'
+  readonly difficulty?: 'early'
   /** Difficulty of the labelled cases. Default: that of the others. */
-  readonly labelledDifficulty?: 'hard' | 'early'
+  readonly labelledDifficulty?: 'late'
   /** Diameters of the synthetic tumors of the arms `uniformSizes`, `entrant` and `shrunk`. Default: those of the measured sizes. */
   readonly diametersMm?: readonly [number, number]
   /** The section `networks.generator` of the arm `entrant`: a checkpoint or a plug-in. */

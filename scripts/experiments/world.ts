@@ -21,7 +21,7 @@ const SIDE_VOXELS = 64
  */
 export const LIVER_ONLY = { '1': 1, '2': 2, '3': 0, '4': 0, '5': 0, '6': 0 } as const
 
-const phantoms = (plan: Plan, difficulty = plan.difficulty) =>
+const phantoms = (plan: Plan, difficulty: Plan['difficulty' | 'labelledDifficulty'] = plan.difficulty) =>
   ({
     region: 'abdomen',
     sizeVoxels: plan.sides?.phantom ?? SIDE_VOXELS,

@@ -415,12 +415,12 @@ export interface DataInput {
      */
     readonly seed?: number | undefined
     /**
-     * Difficulty of the phantoms. `hard` makes smaller tumors in uneven organs, which no threshold separates; `early` makes still smaller ones.
+     * Difficulty of the phantoms. `hard` makes smaller tumors in uneven organs, which no threshold separates; `early` makes still smaller ones, `late` larger ones in the same organs.
      *
      * - Default: standard
      * - Source: our choice
      */
-    readonly difficulty?: 'standard' | 'hard' | 'early' | undefined
+    readonly difficulty?: 'standard' | 'hard' | 'early' | 'late' | undefined
   } | null | undefined
 }
 

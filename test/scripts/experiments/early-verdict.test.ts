@@ -9,7 +9,7 @@ import {
   sizesMissed,
 } from '../../../scripts/experiments/early-figures.js'
 import { writeEarlyPage } from '../../../scripts/experiments/early-page.js'
-import { EARLY_PLAN } from '../../../scripts/experiments/early-plan.js'
+import { EARLY_PLAN, SHRUNK_PLAN } from '../../../scripts/experiments/early-plan.js'
 import { concludeEarly, successPower } from '../../../scripts/experiments/early-verdict.js'
 import type { ScoredCase } from '../../../scripts/experiments/policy-figures.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -91,6 +91,16 @@ describe('the verdict on early tumors', () => {
     expect(verdict.primary!.gain.mean).toBeCloseTo(0.08, 12)
     expect(verdict.toRealOnly.missedSizes!.mean).toBeCloseTo(0.28, 12)
     expect(verdict.lesions).toEqual([50, 50, 50])
+  })
+
+  it('compares the two arms that the plan names', () => {
+    const cells = [1, 2].map((seed) => {
+      const { arms, ...rest } = cell(seed, 0)
+      return { ...rest, arms: { ...arms, shrunk: arms.realOnly! } }
+    })
+    const { primary, toRealOnly } = concludeEarly(SHRUNK_PLAN, cells)
+    expect(primary!.gain.mean).toBeCloseTo(-0.2, 12)
+    expect(Object.keys(toRealOnly)).toEqual(['uniformSizes', 'shrunk'])
   })
 
   it('is none for a smaller mean, or a wide interval', () => {
