@@ -15,7 +15,7 @@ export interface DepthRange {
 const MAX_DRAWS = 200
 
 /**
- * Draw an organ voxel in a range of depths, uniform over those whose depth the site shows (docs/method.md#places-that-a-segmentor-misses).
+ * Draw an organ voxel in a range of depths, uniform over those whose depth the site shows (docs/method.md#places-and-contrasts-that-a-segmentor-misses).
  * Null if 200 drawn voxels of the organ have another depth.
  */
 export function findCentreAtDepth(site: TumorSite, range: DepthRange, random: RandomStream): Vec3 | null {

@@ -1,4 +1,4 @@
-"""Depth of true lesions in their organ, and their contrast to it (docs/method.md, places that a segmentor misses)."""
+"""Depth of true lesions in their organ, and their contrast to it (docs/method.md, places and contrasts)."""
 
 from collections.abc import Mapping, Sequence
 
