@@ -11,7 +11,7 @@ export interface DepthRange {
   readonly spacingMm: Vec3
 }
 
-/** Of organ voxels that are 2 % of the organ, one is drawn with probability 0.98. */
+/** Draws of organ voxels: a range with 2 % of the organ is met with probability 0.98. */
 const MAX_DRAWS = 200
 
 /**
