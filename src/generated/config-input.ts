@@ -618,7 +618,7 @@ export interface SimulationInput {
    */
   readonly volumesMl?: readonly number[] | null | undefined
   /**
-   * Found and missed tumors by organ and range of size, depth or contrast, or the name of the file `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing. Tumors have the organs, sizes, depths and contrasts that the segmentor misses; organs in no entry follow the other keys.
+   * Found and missed tumors by organ and range, or the name of `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing. Tumors have the organs, sizes, depths and contrasts that the segmentor misses; organs in no entry follow the other keys.
    *
    * - Default: null
    * - Relative paths: from the folder of the file; with --set, from the working directory
@@ -641,7 +641,7 @@ export interface SimulationInput {
      */
     readonly diameterMm?: readonly [number, number | null] | undefined
     /**
-     * Instead of `diameterMm`: start and end of a range of depths, distances of the centre to the boundary of the organ; null as end is twice the start. The centre is uniform over the voxels of this depth; without any, it is drawn as usual.
+     * Instead of `diameterMm`: range of distances from the centre to the boundary of the organ; null as end is twice the start. The centre is uniform over the voxels of this depth; without any, it is drawn as usual.
      *
      * - Unit: mm
      * - Default: none
@@ -649,7 +649,7 @@ export interface SimulationInput {
      */
     readonly depthMm?: readonly [number, number | null] | undefined
     /**
-     * Instead of `diameterMm`: start and end of a range of mean HU of the tumor less the median of the organ around it; null is twice the other end. Changes of HU are uniform in the range; only hand-crafted tumors can have it.
+     * Instead of `diameterMm`: range of mean HU less the median of the organ around; a null end is twice the other. Changes of HU are uniform in the range; only hand-crafted tumors can have it.
      *
      * - Unit: HU
      * - Default: none

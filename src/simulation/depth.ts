@@ -11,7 +11,7 @@ export interface DepthRange {
   readonly spacingMm: Vec3
 }
 
-/** Draws of organ voxels: a range with 2 % of the organ is met with probability 0.98. */
+/** A range with 2 % of the organ is found with probability 0.98. */
 const MAX_DRAWS = 200
 
 /**

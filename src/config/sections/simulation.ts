@@ -81,13 +81,13 @@ const curriculum = z
     ),
     depthMm: key(
       depthMm.optional(),
-      'Instead of `diameterMm`: start and end of a range of depths, distances of the centre to the boundary of the organ; null as end is twice the start.',
+      'Instead of `diameterMm`: range of distances from the centre to the boundary of the organ; null as end is twice the start.',
       'The centre is uniform over the voxels of this depth; without any, it is drawn as usual.',
       { unit: 'mm', source: OURS },
     ),
     contrastHu: key(
       contrastHu.optional(),
-      'Instead of `diameterMm`: start and end of a range of mean HU of the tumor less the median of the organ around it; null is twice the other end.',
+      'Instead of `diameterMm`: range of mean HU less the median of the organ around; a null end is twice the other.',
       'Changes of HU are uniform in the range; only hand-crafted tumors can have it.',
       { unit: 'HU', source: OURS },
     ),
@@ -179,7 +179,7 @@ export const simulationSection = z.strictObject({
   ),
   curriculum: key(
     z.array(curriculum).min(1).nullable(),
-    'Found and missed tumors by organ and range of size, depth or contrast, or the name of the file `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing.',
+    'Found and missed tumors by organ and range, or the name of `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing.',
     'Tumors have the organs, sizes, depths and contrasts that the segmentor misses; organs in no entry follow the other keys.',
     { default: null, path: 'list', source: OURS },
   ),
