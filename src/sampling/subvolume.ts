@@ -94,11 +94,13 @@ export function planAttempt(
   const centre = centreOf(subvolume, organ, positions, stream)
   if (centre === 'noRoom') return { outcome: 'noRoom' }
   return simulateTumor(
-    { label, shape, organLabel: organ.label },
+    { label, shape, organLabel: organ.label, tumorLabel: organ.tumorLabel },
     {
       size: kind.size,
       radiusVoxels: kind.radiusVoxels,
       ...(kind.voxels ? { voxels: kind.voxels } : {}),
+      ...(kind.depth ? { depth: kind.depth } : {}),
+      ...(kind.contrast ? { contrast: kind.contrast } : {}),
       ...(centre ? { centre } : {}),
       textureSizeVoxels: texturesFor(shape, settings.textureSizeVoxels),
       textureCount: settings.textureCount,

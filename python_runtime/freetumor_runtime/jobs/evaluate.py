@@ -48,6 +48,8 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
         score_paths=case.scores,
         lesion_features=spec.lesionFeatures,
         operating_point=spec.operatingPoint,
+        organ_of_tumor=spec.organOfTumor,
+        image_path=case.image,
     )
 
 
