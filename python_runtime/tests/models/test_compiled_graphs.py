@@ -1,4 +1,4 @@
-"""torch.compile captures each network, and painting, as one graph. Neither needs a compiler here: graphs run eagerly."""
+"""torch.compile captures each network, and painting, as one graph. Graphs run eagerly here, without a compiler."""
 
 import pytest
 import torch
