@@ -33,6 +33,7 @@ from freetumor_runtime.synthesis.losses import (
 )
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
+from freetumor_runtime.training.heap import keep_freed_memory
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
@@ -56,6 +57,7 @@ def train_synthesis(
     spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
+    keep_freed_memory(ranks.device)
     generator, discriminator, notes = build_gan(spec, ranks.device)
     yield from notes
     assert spec.baseline is not None
