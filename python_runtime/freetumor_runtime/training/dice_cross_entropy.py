@@ -15,7 +15,7 @@ def dice_cross_entropy(logits_BCXYZ: Tensor, label_BXYZ: Tensor, weights_C: Tens
     Dice is bit-identical to MONAI's DiceLoss without background, cross-entropy to PyTorch's, up to the order of its
     sum. Gradients are theirs up to rounding: at most 1e-6 of the largest one.
     """
-    return _DiceCrossEntropy.apply(logits_BCXYZ, label_BXYZ, weights_C)  # pyright: ignore[reportReturnType]
+    return _DiceCrossEntropy.apply(logits_BCXYZ, label_BXYZ, weights_C)
 
 
 class _DiceCrossEntropy(torch.autograd.Function):
@@ -43,7 +43,7 @@ class _DiceCrossEntropy(torch.autograd.Function):
         return torch.mean(1 - above_BC / below_BC), each_BXYZ.sum() / weight
 
     @staticmethod
-    def backward(ctx, of_dice, of_entropy):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, of_dice, of_entropy):
         """With p = softmax(z), y the label and k the voxel's share of the cross-entropy: d dice / d p_c = A_c + B_c
         [c = y], so d loss / d z_c = p_c (A_c - sum_j p_j A_j - p_y B_y + k) + [c = y] (p_y B_y - k).
         """
