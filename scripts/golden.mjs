@@ -85,7 +85,7 @@ const STEPS = [
     '2',
     '--seed',
     '4',
-  ],
+  ].concat(['--allow-empty', '--keep-rejected', '2']),
   [
     'synthesize',
     '--images',
