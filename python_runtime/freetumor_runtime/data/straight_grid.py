@@ -1,8 +1,8 @@
 """Resample a volume whose axes stay straight, axis by axis.
 
 Gives what MONAI's Spacing gives for the whole, in less time (scripts/benchmarks/prepare.py) and memory (predict_scan.py
-there). Linear values are computed in float64 and rounded to float32, as there; positions of the nearest voxel are
-MONAI's own, because ties depend on its rounding.
+there). Linear values are computed in float64 and rounded to float32, as there. Grids and nearest voxels are those of
+grid_arithmetic.py.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from freetumor_runtime.data.grid_arithmetic import spaced_grid
+
 
 @dataclass(frozen=True)
 class StraightGrid:

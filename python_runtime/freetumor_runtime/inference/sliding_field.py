@@ -16,8 +16,8 @@ class SlidingField:
     A voxel is the average over all windows that hold it, added in their order: what a box holds never depends on what
     was asked before. With `batch` 1 each window goes through the network alone, so a batch norm of batch statistics
     does not depend on it either. `finish` makes of the averaged output [C, ...] what is wanted voxel by voxel, [K, ...]
-    of any type; with `keep` it is kept for the whole volume, and no voxel is asked for more than about twice. `boxes` is
-    the number of boxes that will be asked for: if they need as many windows as the volume, it is computed at once.
+    of any type; with `keep` it is kept for the whole volume, and no voxel is asked for more than about twice.
+    `boxes` is the number of boxes that will be asked for: if they may need all windows, the volume is computed at once.
     The volume is padded with 0 where a patch is larger.
     """
 
