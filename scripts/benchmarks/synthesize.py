@@ -59,6 +59,8 @@ def main() -> None:
     if options.reference:
         reference(options, Path(options.reference))
         return
+    # installed packages have compiled code; so has freetumor from its second start
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.update(PYTHONPATH=str(ROOT / "python_runtime"), FREETUMOR_PYTHON=sys.executable)
     with tempfile.TemporaryDirectory() as folder:
         give_inputs(options, Path(folder))
