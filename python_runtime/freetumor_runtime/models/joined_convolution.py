@@ -56,14 +56,17 @@ def upsample_and_convolve(
     return features.add_(added)
 
 
-# Weights of a layer -> what its last call without gradients made of them: name -> (tensors, their states, result).
-# Frozen networks see thousands of windows.
+# Frozen weights of a layer -> what its last call without gradients made of them: name -> (tensor, states, result).
+# A frozen network sees thousands of windows.
 _KEPT = WeakIdKeyDictionary()
 
 
 def _kept(weight: Tensor, name: str, other: Tensor, shape: Sequence[int], make: Callable[[], Tensor]) -> Tensor:
-    """Return what the last call made of the same tensors and shape, or make it; always make it with gradients."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.is_autocast_enabled(weight.device.type):
+    """Return what the last call made of the same tensors and shape, or make it; keep nothing of trained weights."""
+    # fused optimizers change weights without a sign of it, but frozen weights do not change
+    is_trained = weight.requires_grad or other.requires_grad or torch.is_grad_enabled()
+    if is_trained or torch.compiler.is_compiling() or torch.is_autocast_enabled(weight.device.type):
+        _KEPT.pop(weight, None)
         return make()
     state = _state_of(weight), _state_of(other), tuple(shape)
     results: dict[str, tuple[Tensor, Any, Tensor]] = _KEPT.setdefault(weight, {})

@@ -71,6 +71,21 @@ def test_a_frozen_layer_joins_its_weights_once_and_again_after_each_change(monke
     assert len(calls) == before + 2
 
 
+def test_trained_weights_are_joined_in_every_call_because_fused_optimizers_hide_their_changes():
+    torch.manual_seed(4)
+    network, image = UNet3d(3, 4), torch.randn(1, 1, 32, 32, 32)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+    for _ in range(2):
+        network(image).square().mean().backward()
+        with torch.no_grad():
+            network(image)
+        optimizer.step()
+    with torch.no_grad():
+        kept = network(image)
+        joined_convolution._KEPT.clear()
+        assert torch.equal(kept, network(image))
+
+
 def test_it_pays_where_there_are_many_voxels_for_each_channel_and_only_on_a_cpu():
     assert joined_convolution.pays(torch.empty(1, 128, 32, 32, 32))
     assert not joined_convolution.pays(torch.empty(1, 512, 8, 8, 8))
