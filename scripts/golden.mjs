@@ -85,7 +85,7 @@ const STEPS = [
     '2',
     '--seed',
     '4',
-  ].concat(['--set', 'quality.shareSeenThreshold=0.01', '--allow-empty']),
+  ].concat(['--set', 'quality.shareSeenThreshold=0.01', '--allow-empty', '--keep-rejected', '2']),
   [
     'synthesize',
     '--images',
