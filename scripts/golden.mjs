@@ -150,7 +150,10 @@ function record(path) {
     } catch (error) {
       if (error.code !== 'EISDIR') throw error
     }
-  } else if (/\.(nd)?jsonl?$/.test(path) && !/control|owner|exit|lock|provenance|manifest\.json$/.test(basename(path)))
+  } else if (
+    /\.(nd)?jsonl?$/.test(path) &&
+    !/control|owner|exit|lock|provenance|manifest\.json$/.test(basename(path))
+  )
     found[name] = hashOf(jsonLines(read().toString('utf8')).map(stable))
 }
 
