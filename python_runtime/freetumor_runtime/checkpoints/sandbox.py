@@ -193,7 +193,8 @@ def _forked(
                 running.unregister(key.fd)
                 os.close(key.fd)
                 status = os.waitstatus_to_exitcode(os.waitpid(child.process, 0)[1])
-                found[child.at] = _ended(module, *calls[child.at], child.answer, None if late else status)
+                arguments, limits = calls[child.at]
+                found[child.at] = _ended(module, arguments, limits, child.answer, None if late else status)
     return [found[at] for at in range(len(calls))]
 
 

@@ -69,7 +69,8 @@ def _kept(weight: Tensor, name: str, other: Tensor, shape: Sequence[int], make: 
         _KEPT.pop(weight, None)
         return make()
     state = _state_of(weight), _state_of(other), tuple(shape)
-    results: dict[str, tuple[Tensor, Any, Tensor]] = _KEPT.setdefault(weight, {})
+    results: dict[str, tuple[Tensor, Any, Tensor]] = _KEPT.get(weight) or {}
+    _KEPT[weight] = results
     if name not in results or results[name][0] is not other or results[name][1] != state:
         # the other tensor is kept, so that no new one takes its place in memory
         results[name] = other, state, make()
