@@ -63,9 +63,11 @@ _KEPT = WeakIdKeyDictionary()
 
 def _kept(weight: Tensor, name: str, other: Tensor, shape: Sequence[int], make: Callable[[], Tensor]) -> Tensor:
     """Return what the last call made of the same tensors and shape, or make it; keep nothing of trained weights."""
+    if torch.compiler.is_compiling():
+        return make()
     # fused optimizers change weights without a sign of it, but frozen weights do not change
     is_trained = weight.requires_grad or other.requires_grad or torch.is_grad_enabled()
-    if is_trained or torch.compiler.is_compiling() or torch.is_autocast_enabled(weight.device.type):
+    if is_trained or torch.is_autocast_enabled(weight.device.type):
         _KEPT.pop(weight, None)
         return make()
     state = _state_of(weight), _state_of(other), tuple(shape)
