@@ -27,7 +27,7 @@ const LABELS = '1:1,2:2,3:3,4:4,5:5,6:6'
 
 /** Keys of JSON that differ from run to run. */
 const VOLATILE =
-  /^key$|^input$|hash|modified|time|seconds|memory|pid|^host$|version|runid|directory|path|^rate$|sha256OfFile|device|progress|bytes|command|started|ended|created/i
+  /^key$|^input$|hash|modified|time|seconds|memory|utilization|pid|^host$|version|runid|directory|path|^rate$|sha256OfFile|device|progress|bytes|command|started|ended|created/i
 
 /** Argument lists, in order; each may use the results of those before it. */
 const STEPS = [
@@ -85,7 +85,7 @@ const STEPS = [
     '2',
     '--seed',
     '4',
-  ],
+  ].concat(['--set', 'quality.shareSeenThreshold=0.01', '--allow-empty', '--keep-rejected', '2']),
   [
     'synthesize',
     '--images',
@@ -150,7 +150,10 @@ function record(path) {
     } catch (error) {
       if (error.code !== 'EISDIR') throw error
     }
-  } else if (/\.(nd)?jsonl?$/.test(path) && !/control|owner|exit|lock|manifest\.json$/.test(basename(path)))
+  } else if (
+    /\.(nd)?jsonl?$/.test(path) &&
+    !/control|owner|exit|lock|provenance|manifest\.json$/.test(basename(path))
+  )
     found[name] = hashOf(jsonLines(read().toString('utf8')).map(stable))
 }
 

@@ -251,12 +251,14 @@ export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doct
 export type { RuntimeExtra } from './runtime/requirements.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
+export type { DepthRange } from './simulation/depth.js'
 export type { KeyParts } from './simulation/random.js'
 export { openStream, type RandomStream } from './simulation/random.js'
 export type { BoxMask } from './simulation/shape.js'
 export type { SliceRange, TumorSite } from './simulation/site.js'
 export type { Radius, RadiusSource } from './simulation/size.js'
 export {
+  type AimedPlace,
   type SizeClass,
   simulateTumor,
   type TumorOptions,

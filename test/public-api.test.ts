@@ -102,6 +102,7 @@ it('matches its snapshot', () => {
     [
       "Affine",
       "Agreement",
+      "AimedPlace",
       "AuditDataOptions",
       "AuditPair",
       "BoxMask",
@@ -141,6 +142,7 @@ it('matches its snapshot', () => {
       "DatasetFormat",
       "DemoOptions",
       "DemoResult",
+      "DepthRange",
       "DicomConversion",
       "DicomSegCase",
       "DicomSegOptions",

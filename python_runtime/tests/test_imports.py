@@ -35,6 +35,54 @@ def test_checkpoint_inspection_and_synthesis_do_not_import_monai():
     assert "torch" in found and "monai" not in found
 
 
+@pytest.mark.parametrize("job", ["predict", "serve"])
+def test_a_prediction_and_a_warm_runtime_start_without_monai(job):
+    found = imported([f"freetumor_runtime.jobs.{job}"])
+    assert "torch" in found and "monai" not in found
+
+
+PREPARE_A_SCAN = """
+import numpy as np
+from freetumor_runtime.data.prepared_case import resample_and_crop
+
+rng = np.random.default_rng(0)
+hu, label = rng.integers(0, 200, (24, 20, 16)).astype(np.int16), np.ones((24, 20, 16), np.uint8)
+affine = np.diag([-3.0, 3.0, 3.0, 1.0])
+image, label, grid, start = resample_and_crop(hu, label, affine, (1.5, 1.5, 1.5), -175.0)
+assert image.shape == (47, 39, 31), image.shape
+"""
+
+PREDICT_AND_PAINT = """
+import torch
+from freetumor_runtime.data.volumes import prepared_image
+from freetumor_runtime.data.way_back import nearest_on_scan, scan_grids
+from freetumor_runtime.inference.sliding_field import SlidingField
+from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
+from freetumor_runtime.models.segmentor import build_segmentor
+from freetumor_runtime.models.unet3d import UNet3d
+
+prepared = prepared_image(hu, affine, (1.5, 1.5, 1.5), -175)
+segmentor = build_segmentor("small", outputs=3, feature_size=4, levels=2, patch_merging="corrected").eval()
+patch = (16, 16, 16)
+with torch.no_grad():
+    windowed = prepared.image_hu.clamp(0, 1)
+    found = segment_volume(segmentor, windowed, patch, 0.25, "gaussian", 2)
+    mask = nearest_on_scan(labels_of(found.logits_CXYZ).numpy(), prepared.grids, patch)
+    whole = tuple(slice(0, side) for side in windowed.shape)
+    field = SlidingField(UNet3d(3, 4), windowed, patch, 0.25, keep=True).at(whole)
+assert mask.shape == hu.shape and field.shape == (3, *windowed.shape)
+assert scan_grids(hu.shape, affine, image.shape, grid, start, (1.5, 1.5, 1.5)).resampled_shape == (47, 39, 31)
+"""
+
+
+def test_a_straight_scan_is_prepared_without_pytorch_and_predicted_and_painted_without_monai():
+    code = f"{PREPARE_A_SCAN}\nimport sys\nassert 'torch' not in sys.modules\n{PREDICT_AND_PAINT}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = set(done.stdout.split())
+    assert "torch" in found and "monai" not in found
+
+
 @pytest.mark.parametrize("job", ["train_segmentation", "train_synthesis"])
 def test_a_training_reaches_its_first_step_without_monai_and_tensorboard(job):
     modules = ["feeds", "bridge.feed", "training.board", "training.nodes", f"jobs.{job}"]

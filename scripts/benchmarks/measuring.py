@@ -68,7 +68,10 @@ def _watch(child: subprocess.Popen, peaks: dict[int, int], processor: dict[int, 
 
 def _family(process: int) -> list[int]:
     try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        # of all threads: a child belongs to the thread that started it
+        children = [
+            one for path in Path(f"/proc/{process}/task").glob("*/children") for one in path.read_text().split()
+        ]
     except OSError:
         return []
     return [process, *(one for child in children for one in _family(int(child)))]

@@ -59,6 +59,8 @@ def main() -> None:
     if options.reference:
         reference(options, Path(options.reference))
         return
+    # installed packages have compiled code; so has freetumor from its second start
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.update(PYTHONPATH=str(ROOT / "python_runtime"), FREETUMOR_PYTHON=sys.executable)
     with tempfile.TemporaryDirectory() as folder:
         give_inputs(options, Path(folder))
@@ -199,8 +201,9 @@ def ours(
     command += ["--region", "abdomen", "--variants", str(options.variants)]
     command += ["--channel", "organ"] if "generator" in networks else []
     command += ["--set", "synthesize.triesPerTumor=1", f"sampling.patchVoxels=[{patch},{patch},{patch}]"]
-    # a texture is made once for all data sets; the reference has its own
-    command += ["simulation.texture.count=1", f"runtime.threadsPerProcess={options.threads}", "report.pictures=0"]
+    # a cache of its own: each run prepares the case and makes its texture, as the reference does
+    command += [f"prepare.cache={out / '.cache'}", "simulation.texture.count=1"]
+    command += [f"runtime.threadsPerProcess={options.threads}", "report.pictures=0"]
     result = run([*command, *more])
     told = [json.loads(line) for line in result["stdout"].splitlines()]
     parts = {name: statistics.mean(one["seconds"][name] for one in told) for name in told[0]["seconds"]}

@@ -72,7 +72,7 @@ function startConfig(cell: Cell, plan: Plan, world: World): ConfigInput {
     ...common(cell, plan, world),
     job: 'segmentation',
     name: 'start',
-    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), false),
+    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), 'none'),
     networks: { segmentor: segmentorOf(plan), baseline: null, generator: null },
     training: { ...SEGMENTOR_TRAINING, task: 'onlylabeled', steps: plan.steps.start },
   })
@@ -89,7 +89,7 @@ function generatorConfig(
     ...common(cell, plan, world),
     job: 'synthesis',
     name: 'generator',
-    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), true),
+    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), 'hosts'),
     simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
       segmentor: segmentorOf(plan),
@@ -120,7 +120,7 @@ function armConfig(
   weights: Weights,
   facts: CellFacts,
 ): ConfigInput {
-  const withHosts = arm !== 'realOnly'
+  const others = arm === 'realOnly' ? 'none' : arm === 'shrunk' ? 'shrunk' : 'hosts'
   const painter = PAINTED_BY_GENERATOR.includes(arm)
     ? weights.generator
     : arm === 'untrained'
@@ -133,16 +133,21 @@ function armConfig(
     sampling: { ...shared.sampling, ...negativesOf(arm, facts) },
     job: 'segmentation',
     name: arm,
-    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
-    simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts), ...aimOf(arm, facts) },
+    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), others),
+    simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts), ...aimOf(arm, plan, facts) },
     networks: {
       segmentor: { ...segmentorOf(plan), initialWeights: weights.start },
       baseline: judged ? { checkpoint: weights.start } : null,
-      generator: painter ? { checkpoint: painter, baseChannels: GENERATOR_CHANNELS } : null,
+      generator:
+        arm === 'entrant'
+          ? plan.entrant!
+          : painter
+            ? { checkpoint: painter, baseChannels: GENERATOR_CHANNELS }
+            : null,
     },
     training: {
       ...SEGMENTOR_TRAINING,
-      task: withHosts ? 'freesyn' : 'onlylabeled',
+      task: others === 'hosts' ? 'freesyn' : 'onlylabeled',
       steps: plan.steps.arm,
       learningRate: ARM_RATE,
     },
@@ -157,10 +162,35 @@ function negativesOf(arm: Arm, { hardNegatives }: CellFacts): ConfigInput['sampl
 }
 
 /** Return the aim of the arms of early-tumors. Uniform diameters are ranges of 1 mm without a measured tumor. */
-function aimOf(arm: Arm, { missedSizes }: CellFacts): ConfigInput['simulation'] {
+function aimOf(arm: Arm, { diametersMm }: Plan, { missedSizes }: CellFacts): ConfigInput['simulation'] {
   if (arm === 'missedSizes') return { curriculum: missedSizes! }
-  return arm === 'uniformSizes' ? { curriculum: uniformSizes(missedSizes!) } : {}
+  if (arm !== 'uniformSizes' && arm !== 'entrant') return {}
+  const measured = diametersMm && [{ organ: 'liver' as const, diameterMm: diametersMm, found: 0, missed: 0 }]
+  return { curriculum: uniformSizes(measured ?? missedSizes!) }
 }
+
+/**
+ * Return the configuration of the copies of the arm `shrunk`: as many scans as there are hosts, so that they get the same number
+ * of visits.
+ */
+export function shrunkConfig(cell: Cell, plan: Plan, world: World): ConfigInput {
+  return defineConfig({
+    ...common(cell, plan, world),
+    job: 'segmentation',
+    name: 'shrunk',
+    data: dataSection(world, cell.seed, cell.labelled, { labelled: 1, host: 1 }, 'none'),
+    networks: { segmentor: segmentorOf(plan), baseline: null, generator: null },
+    synthesize: {
+      method: 'shrunk',
+      shrunkDiameterMm: plan.diametersMm!,
+      variants: Math.ceil(plan.hosts / cell.labelled),
+      tumorsPerVariant: SHRUNK_TUMORS,
+    },
+  })
+}
+
+/** Tumors that each copy of a labelled case gets: most lie at different places of the crops. */
+const SHRUNK_TUMORS = 3
 
 /** Return the diameters that the measured sizes aim at, all equally likely. */
 export function uniformSizes(measured: readonly MeasuredSize[]): MeasuredSize[] {

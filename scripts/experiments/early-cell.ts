@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { type CellFacts, stageConfig, type Weights } from './arms.js'
+import { synthesize } from 'freetumor'
+import { type CellFacts, shrunkConfig, stageConfig, type Weights } from './arms.js'
 import { type CellContext, evaluateArms, modelOf, namesIn, openCost, readJson, trainStage } from './cell.js'
 import {
   type EarlyCurves,
@@ -14,7 +15,7 @@ import { type Arm, type Cell, cellName, stagesOf } from './plan.js'
 import { heldOutOf, predictMasks } from './policy-cell.js'
 import { type ScoredCase, scoredCases, thresholdAt } from './policy-figures.js'
 import { tumorVolumesMl } from './real-tumors.js'
-import { labelledFiles, makeWorld } from './world.js'
+import { labelledFiles, makeWorld, shrunkFolder } from './world.js'
 
 /** Figures of the test cases. */
 export interface EarlyResult extends EarlyCurves {
@@ -71,9 +72,14 @@ export async function runEarlyCell(
   }
   for (const stage of stagesOf(plan)) {
     const run = join(folder, stage)
+    if (stage === 'shrunk') {
+      const copies = { config: shrunkConfig(cell, plan, world), out: join(world.root, shrunkFolder(cell)) }
+      await cost('copies', async () => void (await synthesize(copies, { signal: context.signal })))
+    }
     await cost(stage, () => trainStage(run, stageConfig(stage, cell, plan, world, weights, facts), context))
     if (stage in weights) weights[stage as keyof Weights] = await modelOf(run)
     if (stage !== 'start') continue
+    // before the other arms, because their sizes may be those that the start misses
     await measure(['start'])
     const cases = measured.get('start')!
     facts = { ...facts, missedSizes: sizesMissed(pointOf(cases), cases.filter(named(validation.sick))) }

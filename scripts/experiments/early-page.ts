@@ -2,19 +2,19 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { STYLE } from '../../dist/report/style.js'
 import type { EarlyCell } from './early-cell.js'
-import type { EarlyPlan } from './early-plan.js'
+import { type EarlyPlan, primaryOf } from './early-plan.js'
 import { EARLY_MEASURES, type EarlyVerdict, successPower } from './early-verdict.js'
 import { points } from './judgement.js'
 import { ARM_WORDS } from './plan.js'
 import type { FrozenPlan } from './policy-plan.js'
 import type { Estimate } from './statistics.js'
 
-const TITLE = 'Does synthesis aimed at missed sizes find more early tumors?'
 const TRUE_GAINS = [0.05, 0.1, 0.15] as const
-const SEEDS = [4, 6, 8, 10] as const
+const SEEDS = [4, 6, 8, 10, 16, 24] as const
 
-/** Write `results.json` and `index.html`. `frozen` without a commit is a pilot. */
+/** Write `results.json` and `index.html` with a title. `frozen` without a commit is a pilot. */
 export async function writeEarlyPage(
+  title: string,
   out: string,
   frozen: FrozenPlan<EarlyPlan>,
   cells: readonly EarlyCell[],
@@ -41,8 +41,8 @@ export async function writeEarlyPage(
   ]
   await writeFile(
     page,
-    `<!doctype html><html lang="en"><meta charset="utf-8"><title>${TITLE}</title><style>${STYLE}</style>` +
-      `<main><header><h1>${TITLE}</h1></header>${body.join('\n')}</main></html>\n`,
+    `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><style>${STYLE}</style>` +
+      `<main><header><h1>${title}</h1></header>${body.join('\n')}</main></html>\n`,
   )
   return page
 }
@@ -63,13 +63,14 @@ function verdictSection(
   { primary, toRealOnly, seeds: whole, lesions, missed }: EarlyVerdict,
   cpuSeconds: number,
 ): string {
+  const [arm, opponent] = primaryOf(plan)
   const wanted = seeds.length * plan.labelled.length
   const word = primary === null ? 'no verdict' : primary.success ? 'success' : 'no success'
   const heading = done < wanted ? `Not complete; so far: ${word}` : word[0]!.toUpperCase() + word.slice(1)
   const answer =
     primary === null
       ? 'Fewer than two complete seeds.'
-      : `Sensitivity at 5 to 10 mm, diameters that the start misses less uniform ones: ${withPoints(primary.gain)}. Success needs a mean of at least ${points(plan.wantedGain)} and a lower end above 0.`
+      : `Sensitivity at 5 to 10 mm, ${ARM_WORDS[arm]} less ${ARM_WORDS[opponent]}: ${withPoints(primary.gain)}. Success needs a mean of at least ${points(plan.wantedGain)} and a lower end above 0.`
   const others = Object.entries(toRealOnly).map(
     ([arm, gain]) =>
       `<li>${ARM_WORDS[arm as keyof typeof ARM_WORDS]} less real only: ${withPoints(gain)}</li>`,

@@ -1,4 +1,4 @@
-import { type Arm, EARLY_ARMS } from './plan.js'
+import { type Arm, EARLY_ARMS, SHRUNK_ARMS } from './plan.js'
 import type { PolicyPlan } from './policy-plan.js'
 
 /** Plan of early-tumors without its seeds, which derive from the commit of the plan. */
@@ -7,6 +7,13 @@ export interface EarlyPlan extends Omit<PolicyPlan, 'margin'> {
   readonly difficulty: 'early'
   /** Success needs at least this mean gain of sensitivity at 5 to 10 mm, and a lower bound above 0. */
   readonly wantedGain: number
+  /** Arm and opponent of the primary question. Default: `missedSizes` and `uniformSizes`. */
+  readonly primary?: readonly [arm: Arm, opponent: Arm]
+}
+
+/** Return the arm and the opponent of the primary question. */
+export function primaryOf({ primary }: EarlyPlan): readonly [arm: Arm, opponent: Arm] {
+  return primary ?? ['missedSizes', 'uniformSizes']
 }
 
 /**
@@ -26,4 +33,18 @@ export const EARLY_PLAN: EarlyPlan = {
   sides: { phantom: 56, crop: 24 },
   falsePositivesPerScan: 1,
   wantedGain: 0.05,
+}
+
+/**
+ * Plan of shrunk-tumors: the labelled tumors are larger (10 to 20 mm), the held-out ones are those of early-tumors. Longer trainings than
+ * there, because its starts were weak. A seed costs about 215 processor seconds.
+ */
+export const SHRUNK_PLAN: EarlyPlan = {
+  ...EARLY_PLAN,
+  numSeeds: 16,
+  arms: SHRUNK_ARMS,
+  labelledDifficulty: 'late',
+  steps: { start: 1600, generator: 60, arm: 400 },
+  diametersMm: [5, 10],
+  primary: ['shrunk', 'uniformSizes'],
 }

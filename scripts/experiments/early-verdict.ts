@@ -1,7 +1,7 @@
 import { openStream } from 'freetumor'
 import type { EarlyCell, EarlyResult } from './early-cell.js'
 import { DIAMETERS_MM } from './early-figures.js'
-import type { EarlyPlan } from './early-plan.js'
+import { type EarlyPlan, primaryOf } from './early-plan.js'
 import type { Arm } from './plan.js'
 import { type Estimate, mean, tInterval, tQuantile, variance } from './statistics.js'
 
@@ -37,7 +37,7 @@ export interface EarlyVerdict {
   /** Test lesions of 5 to 10 mm of each seed. */
   readonly lesions: readonly number[]
   readonly rows: readonly EarlyRow[]
-  /** Sensitivity at 5 to 10 mm, missed sizes less uniform ones; null before two seeds. */
+  /** Sensitivity at 5 to 10 mm, the arm less the opponent of the primary question; null before two seeds. */
   readonly primary: { readonly gain: Estimate; readonly sd: number; readonly success: boolean } | null
   /** The same less real only; descriptive. */
   readonly toRealOnly: Readonly<Partial<Record<Judged, Estimate>>>
@@ -73,7 +73,7 @@ export function concludeEarly(plan: EarlyPlan, cells: readonly EarlyCell[]): Ear
     const other = values(second, EARLY_MEASURES[PRIMARY]!)
     return values(first, EARLY_MEASURES[PRIMARY]!).map((value, n) => value - other[n]!)
   }
-  const gains = less('missedSizes', 'uniformSizes')
+  const gains = less(...primaryOf(plan))
   const gain = tInterval(gains)
   return {
     seeds,
@@ -86,10 +86,11 @@ export function concludeEarly(plan: EarlyPlan, cells: readonly EarlyCell[]): Ear
     toRealOnly:
       seeds.length < 2
         ? {}
-        : {
-            uniformSizes: tInterval(less('uniformSizes', 'realOnly')),
-            missedSizes: tInterval(less('missedSizes', 'realOnly')),
-          },
+        : Object.fromEntries(
+            plan.arms
+              .filter((arm) => arm !== 'realOnly')
+              .map((arm) => [arm, tInterval(less(arm, 'realOnly'))]),
+          ),
     missed: seeds.map((seed) => {
       const rate = (from: number) => {
         const bin = own(seed)[0]!.missedSizes!.find(({ diameterMm }) => diameterMm[0] === from)

@@ -1,9 +1,11 @@
 /** The command line of an experiment with a frozen plan: `pilot`, `freeze`, `run` and `page`. */
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { resolveSections } from '../../dist/config/resolve-sections.js'
 import { runMain, Usage, wholeNumbers } from './command-line.js'
 import { completeCells, partOf, type RunCell, runCells } from './frozen-cells.js'
+import type { Entrant } from './plan.js'
 import { type FrozenPlan, PILOT_SEEDS, type PolicyPlan, readFrozen } from './policy-plan.js'
 
 type AnyPlan = Pick<PolicyPlan, 'numSeeds' | 'labelled' | 'arms' | 'validation' | 'test' | 'steps'>
@@ -17,6 +19,8 @@ export interface FrozenExperiment<P extends AnyPlan, C> {
   readonly plan: P
   /** Arms of a pilot. Default: all arms. */
   readonly pilotArms?: P['arms']
+  /** Add an arm that paints with a synthesizer. Default: the experiment takes none. */
+  readonly enter?: (plan: P, entrant: Entrant) => P
   readonly runCell: RunCell<P, C>
   /** Write what a pilot shows; returns the paths of the files. */
   readonly reportPilot: (out: string, frozen: FrozenPlan<P>, cells: readonly C[]) => Promise<string[]>
@@ -33,9 +37,13 @@ const OPTIONS = {
   validation: { type: 'string' },
   test: { type: 'string' },
   steps: { type: 'string' },
+  entrant: { type: 'string' },
   help: { type: 'boolean', default: false },
 } as const
 type Values = { readonly [K in 'seeds' | 'labelled' | 'validation' | 'test' | 'steps']?: string | undefined }
+
+const ENTRANT_HELP = `  --entrant FILE       JSON of a section networks.generator (checkpoint or plug-in): one arm more, for a pilot or a plan
+`
 
 /** Options that change the trainings: a frozen plan has those of its experiment. */
 const OF_PILOT = ['labelled', 'steps'] as const
@@ -55,7 +63,8 @@ async function main<P extends AnyPlan, C>(experiment: FrozenExperiment<P, C>): P
   const print = (lines: readonly string[]): void => void process.stdout.write(`${lines.join('\n')}\n`)
   switch (command) {
     case 'pilot': {
-      const plan = { ...planOf(experiment.plan, values), arms: experiment.pilotArms ?? experiment.plan.arms }
+      const arms = experiment.pilotArms ?? experiment.plan.arms
+      const plan = await entered({ ...planOf(experiment.plan, values), arms }, values.entrant, experiment)
       if (plan.numSeeds > PILOT_SEEDS.length)
         throw new Usage(`--seeds: at most ${PILOT_SEEDS.length} in a pilot`)
       const seeds = PILOT_SEEDS.slice(0, plan.numSeeds)
@@ -66,7 +75,7 @@ async function main<P extends AnyPlan, C>(experiment: FrozenExperiment<P, C>): P
     case 'freeze': {
       for (const flag of OF_PILOT)
         if (values[flag] !== undefined) throw new Usage(`--${flag}: of a pilot only`)
-      const plan = planOf(experiment.plan, values)
+      const plan = await entered(planOf(experiment.plan, values), values.entrant, experiment)
       await writeFile(planFile, `${JSON.stringify(plan, null, 2)}\n`)
       return print([planFile, 'commit it: its seeds derive from the commit'])
     }
@@ -82,6 +91,30 @@ async function main<P extends AnyPlan, C>(experiment: FrozenExperiment<P, C>): P
     }
     default:
       throw new Usage(`${command}: not a command (expected pilot, freeze, run or page)`)
+  }
+}
+
+/** Add the synthesizer of a file to a plan: the section `networks.generator` of a configuration, as JSON. @throws Usage */
+async function entered<P extends AnyPlan, C>(
+  plan: P,
+  file: string | undefined,
+  { name, enter }: FrozenExperiment<P, C>,
+): Promise<P> {
+  if (file === undefined) return plan
+  if (enter === undefined) throw new Usage(`--entrant: ${name} takes no synthesizer`)
+  const text = await readFile(file, 'utf8').catch((error: Error) => {
+    throw new Usage(`--entrant: ${error.message}`)
+  })
+  try {
+    const section = JSON.parse(text)
+    resolveSections(['networks'], {
+      job: 'segmentation',
+      region: 'abdomen',
+      networks: { generator: section },
+    })
+    return enter(plan, section)
+  } catch (error) {
+    throw new Usage(`${file}: ${(error as Error).message}`)
   }
 }
 
@@ -112,7 +145,7 @@ function planOf<P extends AnyPlan>(plan: P, values: Values): P {
   return changed
 }
 
-function helpOf<P extends AnyPlan, C>({ name, question, plan }: FrozenExperiment<P, C>): string {
+function helpOf<P extends AnyPlan, C>({ name, question, plan, enter }: FrozenExperiment<P, C>): string {
   const command = `scripts/experiments/${name}`
   const steps =
     plan.steps.generator > 0
@@ -133,5 +166,5 @@ function helpOf<P extends AnyPlan, C>({ name, question, plan }: FrozenExperiment
   --test N,M           all held-out cases with and without tumors
   --labelled N,M,...   other numbers of labelled cases, for a pilot
   --steps ${steps}, for a pilot
-`
+${enter === undefined ? '' : ENTRANT_HELP}`
 }

@@ -1,4 +1,5 @@
 /** The plans of the experiments: their cells, the trainings in each, and their inputs. */
+import type { ConfigInput } from 'freetumor'
 
 /** Arms of few-labels, in the order in which they are made; all start from the weights of `start`. */
 export const ARMS = [
@@ -16,11 +17,15 @@ export const POLICY_ARMS = ['realOnly', 'trainedUnjudged', 'published', 'random'
 export const SILENT_ARMS = ['easyNegatives', 'hardNegatives'] as const
 /** Arms of early-tumors; the last two differ in `simulation.curriculum` alone. */
 export const EARLY_ARMS = ['realOnly', 'uniformSizes', 'missedSizes'] as const
+/** Arms of shrunk-tumors, with tumors of the same diameters; `entrant` paints with the synthesizer that a plan enters. */
+export const SHRUNK_ARMS = ['realOnly', 'uniformSizes', 'shrunk'] as const
 export type Arm =
   | (typeof ARMS)[number]
   | (typeof POLICY_ARMS)[number]
   | (typeof SILENT_ARMS)[number]
   | (typeof EARLY_ARMS)[number]
+  | (typeof SHRUNK_ARMS)[number]
+  | 'entrant'
 
 /** Whether the common start judges the arm's tumors. */
 export function isJudged(arm: Arm): boolean {
@@ -33,6 +38,8 @@ export function isJudged(arm: Arm): boolean {
     'hardNegatives',
     'uniformSizes',
     'missedSizes',
+    'shrunk',
+    'entrant',
   ].includes(arm)
 }
 
@@ -52,7 +59,11 @@ export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
   hardNegatives: 'hard negatives',
   uniformSizes: 'all kept, uniform diameters',
   missedSizes: 'all kept, diameters that the start misses',
+  shrunk: 'real tumors, shrunk in their own patient',
+  entrant: 'entered synthesizer, all kept, uniform diameters',
 }
+
+export type Entrant = NonNullable<NonNullable<ConfigInput['networks']>['generator']>
 
 export interface Plan {
   readonly seeds: readonly number[]
@@ -68,6 +79,12 @@ export interface Plan {
   readonly sides?: { readonly phantom: number; readonly crop: number }
   /** Difficulty of the phantoms. Default: hard. */
   readonly difficulty?: 'early'
+  /** Difficulty of the labelled cases. Default: that of the others. */
+  readonly labelledDifficulty?: 'late'
+  /** Diameters of the synthetic tumors of the arms `uniformSizes`, `entrant` and `shrunk`. Default: those of the measured sizes. */
+  readonly diametersMm?: readonly [number, number]
+  /** The section `networks.generator` of the arm `entrant`: a checkpoint or a plug-in. */
+  readonly entrant?: Entrant
   /** Seed of the held-out cases, which are the same for all. */
   readonly testSeed: number
   /** Real scans are wanted among the hosts. */

@@ -1,7 +1,7 @@
 import { access, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type ConfigInput, writePhantomDataset } from 'freetumor'
-import type { Plan } from './plan.js'
+import type { Cell, Plan } from './plan.js'
 
 /** Folders of the data of an experiment. */
 export interface World {
@@ -21,11 +21,11 @@ const SIDE_VOXELS = 64
  */
 export const LIVER_ONLY = { '1': 1, '2': 2, '3': 0, '4': 0, '5': 0, '6': 0 } as const
 
-const hard = (plan: Plan) =>
+const phantoms = (plan: Plan, difficulty: Plan['difficulty' | 'labelledDifficulty'] = plan.difficulty) =>
   ({
     region: 'abdomen',
     sizeVoxels: plan.sides?.phantom ?? SIDE_VOXELS,
-    difficulty: plan.difficulty ?? 'hard',
+    difficulty: difficulty ?? 'hard',
     tumorOrgans: ['liver'],
   }) as const
 /** Number of the first host: labelled cases of the same seed lie below. */
@@ -36,7 +36,7 @@ export async function makeWorld(out: string, plan: Plan, realData: string | null
   await once(join(root, 'test'), (folder) =>
     writePhantomDataset({
       out: folder,
-      ...hard(plan),
+      ...phantoms(plan),
       cases: plan.test.sick + plan.test.healthy,
       hosts: plan.test.healthy,
       seed: plan.testSeed,
@@ -45,13 +45,18 @@ export async function makeWorld(out: string, plan: Plan, realData: string | null
   for (const seed of plan.seeds) {
     const most = Math.max(...plan.labelled)
     await once(labelledFolder(root, seed), (folder) =>
-      writePhantomDataset({ out: folder, ...hard(plan), cases: most, seed }),
+      writePhantomDataset({
+        out: folder,
+        ...phantoms(plan, plan.labelledDifficulty ?? plan.difficulty),
+        cases: most,
+        seed,
+      }),
     )
     for (const count of plan.labelled) await writeFirstOf(labelledFolder(root, seed), count)
     await once(join(root, hostFolder(seed)), (folder) =>
       writePhantomDataset({
         out: folder,
-        ...hard(plan),
+        ...phantoms(plan),
         cases: plan.hosts,
         hosts: plan.hosts,
         seed,
@@ -68,14 +73,23 @@ export async function makeWorld(out: string, plan: Plan, realData: string | null
   }
 }
 
-/** The `data` section of a run: the first labelled cases, and where wanted the hosts. */
+/** The data set of shrunk tumors of a cell, below the root of the data. */
+export function shrunkFolder({ seed, labelled }: Cell): string {
+  return join(`seed-${seed}`, `shrunk-${labelled}`)
+}
+
+/**
+ * The `data` section of a run: the first labelled cases, and where wanted others with them: the hosts, or the copies of the labelled cases
+ * with shrunk tumors.
+ */
 export function dataSection(
   world: World,
   seed: number,
   labelled: number,
   repeat: { readonly labelled: number; readonly host: number },
-  withHosts: boolean,
+  others: 'none' | 'hosts' | 'shrunk',
 ): NonNullable<ConfigInput['data']> {
+  const withHosts = others === 'hosts'
   const set = (name: string, role: 'labelled' | 'host', path: string, visits: number) => ({
     entry: { name, path, repeat: visits },
     described: {
@@ -88,6 +102,9 @@ export function dataSection(
   const sets = [
     set('labelled', 'labelled', join(`seed-${seed}`, 'labelled', `first-${labelled}.json`), repeat.labelled),
     ...(withHosts ? [set('hosts', 'host', hostFolder(seed), repeat.host)] : []),
+    ...(others === 'shrunk'
+      ? [set('shrunk', 'labelled', shrunkFolder({ seed, labelled }), repeat.host)]
+      : []),
   ]
   const real =
     withHosts && world.realHosts !== null

@@ -32,7 +32,10 @@ export function checkTogether(config: RunConfig, name: string): void {
         )
   }
   const needsTumors = paintsTumors(config)
-  if (needsTumors) checkTumors(config, fail)
+  if (needsTumors) {
+    checkTumors(config, fail)
+    checkContrasts(config, fail)
+  }
   if (job === 'segmentation' && needsTumors) checkPolicy(config, fail)
   if (training.task === 'onlylabeled') return
   if (needsTumors) checkSource('baseline', networks.baseline, fail)
@@ -54,6 +57,7 @@ export function checkPainting(sections: PaintingSections, name: string): void {
   checkWindow(sections, fail)
   checkEighths(sections.sampling, fail)
   checkTumors(sections, fail)
+  checkContrasts(sections, fail)
   checkPolicy(sections, fail)
   checkSource('baseline', sections.networks.baseline, fail)
   checkSource('generator', sections.networks.generator, fail)
@@ -153,6 +157,19 @@ function checkTumors(
     fail(
       'simulation.sizeOdds: all odds are 0 (expected at least one above 0)',
       'set the odds of one size above 0',
+    )
+}
+
+function checkContrasts(
+  { simulation, networks }: Pick<PaintingSections, 'simulation' | 'networks'>,
+  fail: Fail,
+): void {
+  if (networks.generator === null) return
+  const at = simulation.curriculum?.findIndex(({ contrastHu }) => contrastHu !== undefined) ?? -1
+  if (at >= 0)
+    fail(
+      `simulation.curriculum.${at}.contrastHu: not possible with a generator, which decides the contrast (expected networks.generator: null)`,
+      'remove the lines with contrastHu, or set networks.generator: null for hand-crafted tumors',
     )
 }
 

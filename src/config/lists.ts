@@ -79,23 +79,29 @@ export async function readHardNegatives(path: string): Promise<ReadHardNegative[
   })
 }
 
-const measuredSize = z.object({
-  organ: z.string().min(1),
-  diameterMm: z.tuple([z.number().min(0), z.number().positive().nullable()]),
-  found: z.int().min(0),
-  missed: z.int().min(0),
-})
+const ends = z.tuple([z.number().nullable(), z.number().nullable()]).optional()
+const measuredRange = z
+  .object({
+    organ: z.string().min(1),
+    diameterMm: ends,
+    depthMm: ends,
+    contrastHu: ends,
+    found: z.int().min(0),
+    missed: z.int().min(0),
+  })
+  .refine(({ diameterMm, depthMm, contrastHu }) => diameterMm ?? depthMm ?? contrastHu)
 
 /**
- * Return found and missed tumors by organ and size, of a file of `freetumor evaluate`, one JSON object per line.
+ * Return found and missed tumors by organ and range, of a file of `freetumor evaluate`, one JSON object per line. The configuration
+ * checks the ranges.
  * @throws ConfigError that names the file and the line
  */
-export async function readMeasuredSizes(path: string): Promise<z.infer<typeof measuredSize>[]> {
+export async function readMeasuredRanges(path: string): Promise<z.infer<typeof measuredRange>[]> {
   return (await readLines(path)).map(({ text, line }) => {
-    const { data } = measuredSize.safeParse(asPosition(text))
+    const { data } = measuredRange.safeParse(asPosition(text))
     if (data === undefined)
       throw new ConfigError(
-        `${path}: line ${line}: no range of sizes (expected {"organ": "liver", "diameterMm": [5, 10], "found": 3, "missed": 4}, found ${quoted(text)})`,
+        `${path}: line ${line}: no measured range (expected {"organ": "liver", "diameterMm": [5, 10], "found": 3, "missed": 4}, found ${quoted(text)})`,
         { hint: 'name the file missed-sizes.jsonl of `freetumor evaluate --out`', facts: { file: path } },
       )
     return data

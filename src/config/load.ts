@@ -5,7 +5,7 @@ import { stringify } from 'yaml'
 import { ConfigError, FreetumorError } from '../errors.js'
 import { readForeignText } from '../foreign-text.js'
 import { cannotBeRead } from '../system-errors.js'
-import { readHardNegatives, readMeasuredSizes, readNumbers, readPositions } from './lists.js'
+import { readHardNegatives, readMeasuredRanges, readNumbers, readPositions } from './lists.js'
 import { absolutePaths, anchoredToFile, anchoredToHere } from './paths.js'
 import { resolveConfig } from './resolve.js'
 import type { RunConfig } from './schema.js'
@@ -90,7 +90,7 @@ async function withLists(input: unknown): Promise<unknown> {
   if (typeof simulation?.positions === 'string')
     simulation.positions = await readPositions(simulation.positions)
   if (typeof simulation?.curriculum === 'string')
-    simulation.curriculum = await readMeasuredSizes(simulation.curriculum)
+    simulation.curriculum = await readMeasuredRanges(simulation.curriculum)
   const sampling = (input as { sampling?: Record<string, unknown> } | null)?.sampling
   if (typeof sampling?.hardNegatives === 'string')
     sampling.hardNegatives = await readHardNegatives(sampling.hardNegatives)

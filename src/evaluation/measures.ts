@@ -30,6 +30,8 @@ const measuresSchema = z.strictObject({
       centreMm: z.tuple([z.number(), z.number(), z.number()]),
       score: share,
       matched: z.boolean(),
+      depthMm: z.number().min(0).optional(),
+      contrastHu: z.number().optional(),
       features: z
         .strictObject({
           meanProbability: share,
@@ -79,6 +81,10 @@ export interface LesionMeasures {
    * positive.
    */
   readonly matched: boolean
+  /** Distance of its centre to the boundary of its organ; true lesions of an organ of the region only. */
+  readonly depthMm?: number | undefined
+  /** Mean HU less the median of the organ 2 to 6 voxels around it; missing without a scan on the label's grid too. */
+  readonly contrastHu?: number | undefined
   /** Features of a predicted lesion, for operating points; absent unless requested. */
   readonly features?: Omit<LesionFeatures, 'label' | 'probability' | 'volumeMl'> | undefined
 }

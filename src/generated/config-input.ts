@@ -415,12 +415,12 @@ export interface DataInput {
      */
     readonly seed?: number | undefined
     /**
-     * Difficulty of the phantoms. `hard` makes smaller tumors in uneven organs, which no threshold separates; `early` makes still smaller ones.
+     * Difficulty of the phantoms. `hard` makes smaller tumors in uneven organs, which no threshold separates; `early` makes still smaller ones, `late` larger ones in the same organs.
      *
      * - Default: standard
      * - Source: our choice
      */
-    readonly difficulty?: 'standard' | 'hard' | 'early' | undefined
+    readonly difficulty?: 'standard' | 'hard' | 'early' | 'late' | undefined
   } | null | undefined
 }
 
@@ -618,7 +618,7 @@ export interface SimulationInput {
    */
   readonly volumesMl?: readonly number[] | null | undefined
   /**
-   * Found and missed tumors by organ and size, or the name of the file `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing. Tumors have the organs and sizes that the segmentor misses; organs in no entry follow the other keys.
+   * Found and missed tumors by organ and range, or the name of `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing. Tumors have the organs, sizes, depths and contrasts that the segmentor misses; organs in no entry follow the other keys.
    *
    * - Default: null
    * - Relative paths: from the folder of the file; with --set, from the working directory
@@ -636,10 +636,26 @@ export interface SimulationInput {
      * Start and end of a range of diameters of balls of equal volume; null as end is twice the start. Diameters are uniform in the range, but never below 5 mm or 3 voxels.
      *
      * - Unit: mm
-     * - Default: none (required)
+     * - Default: none
      * - Source: our choice
      */
-    readonly diameterMm: readonly [number, number | null]
+    readonly diameterMm?: readonly [number, number | null] | undefined
+    /**
+     * Instead of `diameterMm`: range of distances from the centre to the boundary of the organ; null as end is twice the start. The centre is uniform over the voxels of this depth; without any, it is drawn as usual.
+     *
+     * - Unit: mm
+     * - Default: none
+     * - Source: our choice
+     */
+    readonly depthMm?: readonly [number, number | null] | undefined
+    /**
+     * Instead of `diameterMm`: range of mean HU less the median of the organ around; a null end is twice the other. Changes of HU are uniform in the range; only hand-crafted tumors can have it.
+     *
+     * - Unit: HU
+     * - Default: none
+     * - Source: our choice
+     */
+    readonly contrastHu?: readonly [number | null, number | null] | undefined
     /**
      * Number of real tumors in the range that the segmentor found. A range with more found tumors is drawn less often.
      *
@@ -658,7 +674,7 @@ export interface SimulationInput {
     readonly missed: number
   }[] | null | undefined
   /**
-   * Fraction of the aimed tumors whose range of diameters is drawn uniformly, so that no range vanishes. Higher values aim less; 1 draws all ranges of an organ equally often.
+   * Fraction of the aimed tumors whose range is drawn uniformly, so that no range vanishes. Higher values aim less; 1 draws all ranges of an organ equally often.
    *
    * - Unit: 0 to 1
    * - Default: 0.2

@@ -1,5 +1,5 @@
 /** Difficulty of separating tumors from healthy tissue. */
-export const DIFFICULTIES = ['standard', 'hard', 'early'] as const
+export const DIFFICULTIES = ['standard', 'hard', 'early', 'late'] as const
 export type Difficulty = (typeof DIFFICULTIES)[number]
 
 /** Settings of a difficulty. Lengths are fractions of the side. */
@@ -44,6 +44,14 @@ export const HARDNESS: Readonly<Record<Difficulty, Hardness>> = {
     steatosisHu: 110,
     tumorRadius: [0.032, 0.072],
     mostTumors: 3,
+    contrast: 2,
+    confoundersEverywhere: true,
+  },
+  // with 56 voxels a side, most tumors have diameters of 10 to 20 mm: larger tumors in the same organs
+  late: {
+    steatosisHu: 110,
+    tumorRadius: [0.072, 0.12],
+    mostTumors: 2,
     contrast: 2,
     confoundersEverywhere: true,
   },

@@ -1,9 +1,8 @@
 import type { RunConfig } from '../config/schema.js'
 import { type AimedSettings, aimAt } from '../simulation/curriculum.js'
 import { radiiOfVolumes, radiusVoxelsOf } from '../simulation/size.js'
-import type { Vec3 } from '../volume/volume.js'
 
-/** Return tumor sizes in voxels of the prepared grid; its spacing converts those given in millimetres. */
+/** Return tumor sizes in voxels of the prepared grid, and what is aimed at; its spacing converts millimetres. */
 export function sizeSettings(
   {
     sizeOdds,
@@ -13,11 +12,11 @@ export function sizeSettings(
     curriculum,
     curriculumUniformShare,
   }: RunConfig['simulation'],
-  spacingMm: Vec3,
+  { spacingMm, windowHu }: Pick<RunConfig['prepare'], 'spacingMm' | 'windowHu'>,
 ): AimedSettings {
   const inVoxels = (mm: number) => radiusVoxelsOf(mm, spacingMm)
   return {
-    curriculum: curriculum && aimAt(curriculum, curriculumUniformShare, spacingMm),
+    curriculum: curriculum && aimAt(curriculum, curriculumUniformShare, { spacingMm, windowHu }),
     sizeOdds,
     radiusVoxels:
       radiusMm === null

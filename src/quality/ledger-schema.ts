@@ -57,6 +57,16 @@ export const synthesisLineSchema = z.strictObject({
       textureIndex: natural,
       textureStart: vec3,
       handcraftedDifference: z.number(),
+      aimed: z
+        .strictObject({
+          depth: z
+            .strictObject({ fromMm: z.number(), toMm: z.number(), reached: z.boolean() })
+            .optional()
+            .describe('reached is false if no voxel of this depth was found'),
+          contrastHu: z.number().optional(),
+        })
+        .optional()
+        .describe('depth and contrast that simulation.curriculum aimed at'),
     })
     .nullable()
     .describe('in voxels of the prepared case; null without a place'),

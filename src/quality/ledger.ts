@@ -56,6 +56,12 @@ export interface SynthesisLine {
     readonly textureIndex: number
     readonly textureStart: Vec3
     readonly handcraftedDifference: number
+    /** Depth and contrast that `simulation.curriculum` aimed at; missing without any. */
+    readonly aimed?: {
+      /** `reached` false: no voxel of this depth was found. */
+      readonly depth?: { readonly fromMm: number; readonly toMm: number; readonly reached: boolean }
+      readonly contrastHu?: number
+    }
   } | null
   /** The real tumor of a copy; missing for painted tumors, and without a place. */
   readonly source?: {

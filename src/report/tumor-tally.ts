@@ -10,6 +10,7 @@ export interface LedgerEntry {
   readonly verdict: 'accepted' | 'rejected' | 'recorded' | 'noRoom'
   readonly reason: string
   readonly measures?: { readonly shareSeen?: number | null }
+  readonly method?: 'shrunk'
 }
 
 interface TallyRow {
@@ -25,6 +26,8 @@ interface TallyRow {
 export interface TumorTally {
   readonly rows: readonly Readonly<TallyRow>[]
   readonly noRoom: number
+  /** Attempts that are smaller copies of real tumors (method `shrunk`). */
+  readonly copies: number
   /** Attempts by reason, the most frequent first. */
   readonly reasons: readonly { readonly reason: string; readonly count: number }[]
   /** Attempts with a detected fraction above each threshold, among those that no other rule rejected. */
@@ -43,14 +46,22 @@ export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<Tu
   const rows = new Map<string, TallyRow>()
   const reasons = new Map<string, number>()
   const shares: number[] = []
-  let noRoom = 0
+  let [noRoom, copies] = [0, 0]
   let mode: TumorTally['mode'] = 'gated'
-  for await (const { organ = 'unknown organ', size = 'unknown size', verdict, reason, measures } of lines) {
+  for await (const {
+    organ = 'unknown organ',
+    size = 'unknown size',
+    verdict,
+    reason,
+    measures,
+    method,
+  } of lines) {
     reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
     if (verdict === 'noRoom') {
       noRoom++
       continue
     }
+    if (method === 'shrunk') copies++
     if (reason === 'notJudged') mode = 'notJudged'
     else if (verdict === 'recorded') mode = 'recorded'
     const key = `${organ}/${size}`
@@ -68,6 +79,7 @@ export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<Tu
   return {
     rows: sorted,
     noRoom,
+    copies,
     reasons: [...reasons]
       .map(([reason, count]) => ({ reason, count }))
       .sort((a, b) => b.count - a.count || a.reason.localeCompare(b.reason)),
@@ -91,7 +103,7 @@ export function keptName(mode: TumorTally['mode']): string {
 }
 
 /** Return the tally as tables. */
-export function tumorTable({ rows, noRoom, reasons, sweep, mode }: TumorTally): string {
+export function tumorTable({ rows, noRoom, copies, reasons, sweep, mode }: TumorTally): string {
   const crops = noRoom > 0 ? `<p>In ${counted(noRoom, 'crop')} there was no room for a tumor.</p>` : ''
   if (rows.length === 0) return `<p class="missing">No synthetic tumor was painted.</p>${crops}`
   const total = rows.reduce(
@@ -102,10 +114,14 @@ export function tumorTable({ rows, noRoom, reasons, sweep, mode }: TumorTally): 
     }),
     { tried: 0, kept: 0, sumShareSeen: 0 },
   )
+  const method =
+    copies === 0
+      ? ''
+      : `<p>${counted(copies, 'attempt')} of ${total.tried.toLocaleString('en-US')}: smaller copies of real tumors of the same case (method shrunk).</p>`
   const unseen =
     mode === 'notJudged' ? '<p class="warning">Without a baseline, every tumor was accepted.</p>' : ''
-  return `${openScroll('Synthetic tumors by organ and size')}<table><caption>By organ and size</caption>
-<thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean detected fraction</th></tr></thead>
+  return `${method}${openScroll('Synthetic tumors by organ and size')}<table><caption>By organ and size</caption>
+<thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">${copies > 0 ? 'attempts' : 'painted'}</th><th scope="col">${keptName(mode)}</th><th scope="col">mean detected fraction</th></tr></thead>
 <tbody>${rows.map((row) => tallyRow(row.organ, row.size, row, mode)).join('\n')}</tbody>
 <tfoot>${tallyRow('all', '', { ...total }, mode)}</tfoot></table></div>${unseen}${crops}${reasonTable(reasons)}${mode === 'notJudged' ? '' : sweepTable(sweep)}`
 }

@@ -94,11 +94,13 @@ export function planAttempt(
   const centre = centreOf(subvolume, organ, positions, stream)
   if (centre === 'noRoom') return { outcome: 'noRoom' }
   return simulateTumor(
-    { label, shape, organLabel: organ.label },
+    { label, shape, organLabel: organ.label, tumorLabel: organ.tumorLabel },
     {
       size: kind.size,
       radiusVoxels: kind.radiusVoxels,
       ...(kind.voxels ? { voxels: kind.voxels } : {}),
+      ...(kind.depth ? { depth: kind.depth } : {}),
+      ...(kind.contrast ? { contrast: kind.contrast } : {}),
       ...(centre ? { centre } : {}),
       textureSizeVoxels: texturesFor(shape, settings.textureSizeVoxels),
       textureCount: settings.textureCount,
@@ -174,8 +176,10 @@ function boundsOf(label: Uint8Array, shape: Vec3): readonly (readonly [number, n
   for (let x = 0; x < shape[0]; x++)
     for (let y = 0; y < shape[1]; y++, at += shape[2]) {
       const row = label.subarray(at, at + shape[2])
-      const first = row.findIndex(isLabelled)
-      if (first < 0) continue
+      // plain loops: a callback for each voxel of a scan takes a tenth of a second
+      let first = 0
+      while (first < row.length && !isLabelled(row[first]!)) first++
+      if (first === row.length) continue
       const place = [x, y, first]
       const end = [x + 1, y + 1, row.findLastIndex(isLabelled) + 1]
       for (const axis of [0, 1, 2]) {

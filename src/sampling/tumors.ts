@@ -1,4 +1,10 @@
-import { type AimedSettings, drawAimed, missRate } from '../simulation/curriculum.js'
+import {
+  type AimedLook,
+  type AimedSettings,
+  drawAimedLook,
+  drawAimedSize,
+  missRate,
+} from '../simulation/curriculum.js'
 import type { RandomStream } from '../simulation/random.js'
 import { organSlices, type SliceRange, type TumorSite } from '../simulation/site.js'
 import { drawKind, type Radius, type SizeClass } from '../simulation/size.js'
@@ -63,8 +69,8 @@ export function asPlanned(organ: OrganName, plan: TumorPlan, draw: number): Plan
   return { organ, size, ...shape, edgeSigma, textureIndex, textureStart, handcraftedDifference, draw }
 }
 
-/** Size of a tumor, and the organs in the order of use. */
-export interface TumorKind {
+/** Size of a tumor, depth and contrast that are aimed at, and the organs in the order of use. */
+export interface TumorKind extends AimedLook {
   readonly size: SizeClass
   readonly radiusVoxels: Radius
   /** Wanted number of voxels in the organ; only of sizes that are aimed at. */
@@ -74,7 +80,7 @@ export interface TumorKind {
 
 /**
  * Draw organs and size of a tumor. With a curriculum, the weight of an organ is multiplied by its miss rate, 1/2 without measured
- * tumors, and the size is one that is missed in the first organ.
+ * tumors, and size, depth and contrast are those that are missed in the first organ.
  */
 export function drawOrgansAndSize(
   sizes: AimedSettings,
@@ -90,7 +96,9 @@ export function drawOrgansAndSize(
   }))
   const order = drawOrder(aimed, stream)
   const missed = aimedOf(order[0]!)
-  return { ...(missed ? drawAimed(missed, stream) : drawKind(sizes, stream)), organs: order }
+  if (missed === undefined) return { ...drawKind(sizes, stream), organs: order }
+  const size = drawAimedSize(missed, stream) ?? drawKind(sizes, stream)
+  return { ...size, ...drawAimedLook(missed, stream), organs: order }
 }
 
 /** Draw organs by weight without replacement: the first is the choice, the others are its substitutes. */
@@ -142,13 +150,10 @@ function planTumor(
   for (const organ of order) {
     const wanted = centres && centresIn(organ, plan, label, centres)
     const centre = wanted && { centre: wanted[stream.integer(0, wanted.length - 1)]! }
-    const site = { label, shape: plan.patchVoxels, organLabel: organ.label }
+    const site = { label, shape: plan.patchVoxels, organLabel: organ.label, tumorLabel: organ.tumorLabel }
     const slices = slicesOf(site)
-    const found = simulateTumor(
-      site,
-      { ...kind, ...centre, ...(slices && { slices }), earlier, textureSizeVoxels, textureCount },
-      stream,
-    )
+    const place = { ...kind, ...centre, ...(slices && { slices }) }
+    const found = simulateTumor(site, { ...place, earlier, textureSizeVoxels, textureCount }, stream)
     if (found.outcome === 'placed') return [organ, found]
     // one organ that is large enough makes the outcome "no room"
     if (failed.outcome === 'organTooSmall') failed = found

@@ -7,6 +7,8 @@ export interface TumorSite {
   readonly shape: Vec3
   /** The id of role 1, organ. Every other id is not organ, also real tumors. */
   readonly organLabel: number
+  /** The id of the organ's real tumors, which count as organ in depths. Default: none. */
+  readonly tumorLabel?: number
 }
 
 /** First and last slice along the third axis. */

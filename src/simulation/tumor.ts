@@ -1,5 +1,6 @@
 import type { Vec3 } from '../volume/volume.js'
 import { findCentre } from './centre.js'
+import { type DepthRange, findCentreAtDepth } from './depth.js'
 import type { RandomStream } from './random.js'
 import { type BoxMask, boxShapeOf, type PlacedMask, type WarpControls, warpEllipsoid } from './shape.js'
 import { organSlices, type SliceRange, type TumorSite } from './site.js'
@@ -12,6 +13,7 @@ import {
   type SizeClass,
   scaleOf,
 } from './size.js'
+import { meanEdgeWeight } from './soft-edge.js'
 import { drawWarpControl } from './warp.js'
 
 export { SIZE_CLASSES, type SizeClass } from './size.js'
@@ -31,6 +33,10 @@ export interface TumorOptions {
   readonly voxels?: readonly [least: number, most: number]
   /** A given centre, in voxels of the site. Default: a centre is searched for. */
   readonly centre?: Vec3
+  /** Wanted depth of a centre that is searched for. Without such a voxel, it is searched for at any depth. */
+  readonly depth?: DepthRange
+  /** Wanted mean HU of the tumor less those of the organ, and the change in the intensity window that makes it. */
+  readonly contrast?: { readonly hu: number; readonly change: number }
   /** First and last slice of the organ, if known (`organSlices`); saves a search. */
   readonly slices?: SliceRange
   /** Tumors of the same site whose labels this one must not overlap. Default: none. */
@@ -69,6 +75,14 @@ export interface TumorPlan {
   readonly textureStart: Vec3
   /** Difference of a tumor that is painted without a generator. */
   readonly handcraftedDifference: number
+  /** Depth and contrast that the tumor was aimed at; missing without any. */
+  readonly aimed?: AimedPlace
+}
+
+export interface AimedPlace {
+  /** `reached` false: the site shows no voxel of this depth, so the centre has any depth. */
+  readonly depth?: { readonly fromMm: number; readonly toMm: number; readonly reached: boolean }
+  readonly contrastHu?: number
 }
 
 export type TumorOutcome =
@@ -86,6 +100,8 @@ export type TumorOutcome =
 const MAX_ATTEMPTS = 8
 const EDGE_SIGMA = [1, 2] as const
 const HANDCRAFTED_DIFFERENCE = [0.2, 0.7] as const
+/** Mean of the textures: the middle of U(0.5, 0.55) (docs/method.md#55-texture). */
+const MEAN_TEXTURE = 0.525
 
 /**
  * Plan one tumor in an organ (docs/method.md#5-planned-tumors): radii, warped shape, centre, soft edge and
@@ -97,20 +113,25 @@ export function simulateTumor(site: TumorSite, options: TumorOptions, random: Ra
   const slices = options.slices ?? organSlices(site)
   if (slices === null) return { outcome: 'organTooSmall' }
   const edgeSigma = random.uniformIn(...EDGE_SIGMA)
-  const handcraftedDifference = random.uniformIn(...HANDCRAFTED_DIFFERENCE)
-  const { size } = options
-  const asPlan = (
-    drawn: Pick<TumorPlan, 'radii' | 'centre' | 'warpSigma'> & { readonly mask: PlacedMask },
-  ): TumorPlan => {
-    const { mask, ...place } = drawn
+  const drawnDifference = random.uniformIn(...HANDCRAFTED_DIFFERENCE)
+  const { size, contrast } = options
+  const asPlan = (drawn: Drawn): TumorPlan => {
+    const { mask, atDepth, ...place } = drawn
     const texture = drawTexture(site.shape, options, random)
     const { box, origin: boxOrigin } = mask
+    const handcraftedDifference = contrast
+      ? contrast.change / (MEAN_TEXTURE * meanEdgeWeight(mask, site, edgeSigma))
+      : drawnDifference
     const shared = { organLabel: site.organLabel, size, edgeSigma, handcraftedDifference }
-    return { ...shared, ...place, box, boxOrigin, ...texture }
+    return { ...shared, ...place, box, boxOrigin, ...texture, ...aimedPlace(options, atDepth) }
   }
-  let nearest: { readonly drawn: Parameters<typeof asPlan>[0]; readonly misfit: number } | null = null
+  let nearest: { readonly drawn: Drawn; readonly misfit: number } | null = null
+  let depth = options.centre ? undefined : options.depth
   for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
-    const centre = options.centre ?? findCentre(site, slices, random)
+    const deep = depth ? findCentreAtDepth(site, depth, random) : null
+    // the next attempt would search in vain, too
+    if (deep === null) depth = undefined
+    const centre = options.centre ?? deep ?? findCentre(site, slices, random)
     if (centre === null) return { outcome: 'organTooSmall' }
     const base = drawBase(options.radiusVoxels ?? RADIUS_VOXELS[size], random)
     const radii = drawRadii(base, random)
@@ -119,13 +140,28 @@ export function simulateTumor(site: TumorSite, options: TumorOptions, random: Ra
     const mask = drawMask(site.shape, centre, radii, [s0, s1, s2], random)
     if (mask === null || !meetsOrgan(mask, site)) continue
     if (options.earlier?.some((tumor) => meetInOrgan(mask, placed(tumor), site))) continue
-    const drawn = { radii, centre, warpSigma, mask }
+    const drawn = { radii, centre, warpSigma, mask, atDepth: deep !== null }
     const misfit = options.voxels ? misfitOf(voxelsInOrgan(mask, site), options.voxels) : 0
     if (misfit === 0) return { outcome: 'placed', plan: asPlan(drawn), attempts }
     if (nearest === null || misfit < nearest.misfit) nearest = { drawn, misfit }
   }
   if (nearest === null) return { outcome: 'noRoom' }
   return { outcome: 'placed', plan: asPlan(nearest.drawn), attempts: MAX_ATTEMPTS }
+}
+
+/** A drawn tumor; `atDepth`: its centre has the wanted depth. */
+interface Drawn extends Pick<TumorPlan, 'radii' | 'centre' | 'warpSigma'> {
+  readonly mask: PlacedMask
+  readonly atDepth: boolean
+}
+
+function aimedPlace({ depth, contrast, centre }: TumorOptions, reached: boolean): Pick<TumorPlan, 'aimed'> {
+  const { fromMm, toMm } = depth ?? { fromMm: 0, toMm: 0 }
+  const aimed: AimedPlace = {
+    ...(depth && !centre && { depth: { fromMm, toMm, reached } }),
+    ...(contrast && { contrastHu: contrast.hu }),
+  }
+  return Object.keys(aimed).length > 0 ? { aimed } : {}
 }
 
 /** Return the distance of a number of voxels to a range by ratio; 0 inside. */

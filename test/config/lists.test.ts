@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readHardNegatives, readMeasuredSizes, readNumbers, readPositions } from '../../src/config/lists.js'
+import { readHardNegatives, readMeasuredRanges, readNumbers, readPositions } from '../../src/config/lists.js'
 import { loadConfig } from '../../src/config/load.js'
 import { ConfigError } from '../../src/errors.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -90,18 +90,22 @@ describe('a list of missed sizes', () => {
     const lines = [
       { organ: 'liver', diameterMm: [5, 10], found: 3, missed: 4 },
       { organ: 'kidney', diameterMm: [50, null], found: 0, missed: 0 },
+      { organ: 'kidney', depthMm: [15, null], found: 0, missed: 2 },
+      { organ: 'kidney', contrastHu: [null, -60], found: 3, missed: 0 },
     ]
     const text = lines.map((one) => `${JSON.stringify(one)}\n`).join('')
-    expect(await readMeasuredSizes(written('m.jsonl', text))).toEqual(lines)
+    expect(await readMeasuredRanges(written('m.jsonl', text))).toEqual(lines)
   })
 
   it.each([
     '{"organ": "liver", "diameterMm": [5, 10], "found": 1}',
     '{"organ": "liver", "diameterMm": [5], "found": 1, "missed": 1}',
+    '{"organ": "liver", "found": 1, "missed": 1}',
+    '{"organ": "liver", "depthMm": "5", "found": 1, "missed": 1}',
     '{"organ": "liver", "diameterMm": [5, 10], "found": 1, "missed": 0.5}',
   ])('refuses the line %s by its number', async (line) => {
-    await expect(readMeasuredSizes(written('m.jsonl', line))).rejects.toThrow(
-      /m\.jsonl: line 1: no range of sizes/,
+    await expect(readMeasuredRanges(written('m.jsonl', line))).rejects.toThrow(
+      /m\.jsonl: line 1: no measured range/,
     )
   })
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { makePhantom, type Phantom } from '../../src/phantom/make.js'
+import { findComponents } from '../../src/volume/components.js'
 import { LABEL_SCHEMES } from '../../src/volume/labels.js'
 
 const make = (index: number, tumors = true, region: 'abdomen' | 'chest' = 'abdomen'): Phantom =>
@@ -31,7 +32,7 @@ describe('a phantom', () => {
     },
   )
 
-  it.each(['standard', 'hard', 'early'] as const)(
+  it.each(['standard', 'hard', 'early', 'late'] as const)(
     'of %s difficulty has tumors only in the wanted organs',
     (difficulty) => {
       for (let index = 0; index < 3; index++) {
@@ -42,6 +43,19 @@ describe('a phantom', () => {
       }
     },
   )
+
+  it('of late difficulty has larger tumors than of early difficulty', () => {
+    const meanMm = (difficulty: 'early' | 'late'): number => {
+      const settings = { region: 'abdomen', seed: 1, sizeVoxels: 56, tumors: true, difficulty } as const
+      const diameters = [0, 1, 2, 3, 4, 5].flatMap((index) => {
+        const { label } = makePhantom({ ...settings, index, tumorOrgans: ['liver'] })
+        return findComponents(label, 2).voxels.map((voxels) => Math.cbrt((6 * voxels * 1.5 ** 3) / Math.PI))
+      })
+      return diameters.reduce((sum, mm) => sum + mm, 0) / diameters.length
+    }
+    expect(meanMm('early')).toBeLessThan(10)
+    expect(meanMm('late')).toBeGreaterThan(10)
+  })
 
   it('of hard difficulty varies more within its liver than a standard one', () => {
     const spread = (difficulty: 'standard' | 'hard'): number => {

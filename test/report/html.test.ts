@@ -30,6 +30,7 @@ function run(changes: Partial<RunReport> = {}): RunReport {
     tumors: {
       rows: [{ organ: 'liver', size: 'tiny', tried: 4, kept: 3, sumShareSeen: 2.4 }],
       noRoom: 0,
+      copies: 0,
       reasons: [],
       sweep: [],
       mode: 'gated',
@@ -134,6 +135,7 @@ describe('the page', () => {
           tumors: {
             rows: [{ organ: evil, size: evil, tried: 1, kept: 1, sumShareSeen: 1 }],
             noRoom: 0,
+            copies: 0,
             reasons: [{ reason: evil, count: 1 }],
             sweep: [],
             mode: 'gated',
@@ -160,6 +162,7 @@ describe('the page', () => {
           tumors: {
             rows: [{ organ: evil, size: evil, tried: 1, kept: 1, sumShareSeen: 1 }],
             noRoom: 0,
+            copies: 0,
             reasons: [],
             sweep: [],
             mode: 'gated',

@@ -28,6 +28,7 @@ test('counts tumors by organ, and sizes from tiny to large', async () => {
       { organ: 'pancreas', size: 'tiny', tried: 1, kept: 0, sumShareSeen: 0.25 },
     ],
     noRoom: 1,
+    copies: 0,
     reasons: [
       { reason: 'notSeen', count: 2 },
       { reason: 'seen', count: 2 },
@@ -65,6 +66,13 @@ test('states that there is no baseline, and shows no fraction', async () => {
   const table = tumorTable(await tallyTumors(ledger(kept)))
   expect(table).toContain('Without a baseline')
   expect(table).toContain('<td>–</td>')
+})
+
+test('counts copies of real tumors, which are not painted', async () => {
+  const copy: LedgerEntry = { ...tumor('liver', 'tiny', 0.9), method: 'shrunk' }
+  const table = tumorTable(await tallyTumors(ledger(copy, tumor('liver', 'tiny', 0.9))))
+  expect(table).toContain('1 attempt of 2: smaller copies of real tumors')
+  expect(table).not.toContain('painted')
 })
 
 test('states that no tumor was painted', async () => {

@@ -446,7 +446,12 @@ test('a curriculum without a range to aim at is refused, with the organs of the 
   const tumors = { ...makePlan({}).tumors, draws: 1 }
   const measured = { organ: 'kidney', diameterMm: [5, 10], found: 1, missed: 1 } as const
   const plan = (aimed: boolean) =>
-    planOf('coded', { tumors: { ...tumors, curriculum: aimed ? aimAt([measured], 0.2, [1, 1, 1]) : [] } })
+    planOf('coded', {
+      tumors: {
+        ...tumors,
+        curriculum: aimed ? aimAt([measured], 0.2, { spacingMm: [1, 1, 1], windowHu: [-175, 250] }) : [],
+      },
+    })
   expect(() => checkPlan(plan(true))).not.toThrow()
   expect(() => checkPlan(plan(false))).toThrow(
     /simulation\.curriculum: no range to aim at \(expected one of liver, pancreas, kidney above 5 mm/,

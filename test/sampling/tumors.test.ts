@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { centresWithin, positionsOf } from '../../src/sampling/positions.js'
 import type {
@@ -6,14 +7,16 @@ import type {
   TumorSampling,
   WeightedOrgan,
 } from '../../src/sampling/sampling-plan.js'
-import { planTumors } from '../../src/sampling/tumors.js'
+import { drawOrgansAndSize, planTumors } from '../../src/sampling/tumors.js'
 import { aimAt } from '../../src/simulation/curriculum.js'
 import { openStream } from '../../src/simulation/random.js'
+import { simulateTumor } from '../../src/simulation/tumor.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { makeVoxels } from './prepared-case-files.js'
 import { makePlan } from './sampling-plan.js'
 
 const PATCH: Vec3 = [40, 40, 32]
+const GRID = { spacingMm: [1, 1, 1], windowHu: [-175, 250] } as const
 const LIVER = 1
 const LIVER_TUMOR = 2
 const PANCREAS = 3
@@ -229,6 +232,11 @@ test('sizes follow a list of radii if there is one', () => {
   expect(new Set(sizes)).toEqual(new Set(['tiny']))
 })
 
+const GOLDEN = [
+  { organ: 'liver', diameterMm: [5, 10], found: 3, missed: 9 },
+  { organ: 'liver', diameterMm: [10, null], found: 9, missed: 1 },
+] as const
+
 describe('a curriculum', () => {
   const bins = (...missed: readonly number[]) =>
     missed.map((count, at) => ({
@@ -237,7 +245,7 @@ describe('a curriculum', () => {
       found: 20 - count,
       missed: count,
     }))
-  const curriculum = aimAt(bins(19, 1), 0, [1, 1, 1])
+  const curriculum = aimAt(bins(19, 1), 0, GRID)
 
   test('draws the sizes that are missed in an organ, in the wanted number of voxels', () => {
     const plan = planOf({ curriculum }, weighted({ liver: 1 }))
@@ -256,7 +264,7 @@ describe('a curriculum', () => {
 
   test('draws organs by weight times their rate of missed tumors, and leaves others their sizes', () => {
     const organs = weighted({ liver: 1, pancreas: 1 })
-    const all = planMany(planOf({ curriculum: aimAt(bins(20, 20), 0, [1, 1, 1]) }, organs), halves, 300)
+    const all = planMany(planOf({ curriculum: aimAt(bins(20, 20), 0, GRID) }, organs), halves, 300)
     const named = (organ: string) => all.flatMap(({ tumors }) => tumors).filter((one) => one.organ === organ)
     // 40.5 / 41 against 1/2
     expect(named('liver').length / 300).toBeGreaterThan(0.58)
@@ -268,6 +276,85 @@ describe('a curriculum', () => {
     const plan = planOf({ curriculum })
     expect(planMany(plan, halves, 5)).toEqual(planMany(plan, halves, 5))
     expect(planMany(plan, halves, 5)).not.toEqual(planMany(planOf({}), halves, 5))
+  })
+
+  test.each([
+    ['absent', null, 'e0175b7ea2ea8217e5742a1e255d1d10e9210a12ceea0ee604dfb5721621143f'],
+    [
+      'of sizes alone',
+      aimAt(GOLDEN, 0.2, GRID),
+      'a129f1fb9be2867382b37479be1f9b934cba5801b10d873fc2d43949536be5a7',
+    ],
+  ])('%s gives the plans of version 0.1.0', (_name, curriculum, hash) => {
+    const plan = planOf({ curriculum, draws: 2, sizeOdds: { tiny: 1, small: 1, medium: 0, large: 0 } })
+    expect(hashOf(planMany(plan, halves, 6))).toBe(hash)
+  })
+})
+
+function hashOf(plans: unknown): string {
+  const sha256 = (data: string | Uint8Array) => createHash('sha256').update(data).digest('hex')
+  return sha256(JSON.stringify(plans, (_, value) => (value instanceof Uint8Array ? sha256(value) : value)))
+}
+
+describe('aimed depths and contrasts', () => {
+  const liver = weighted({ liver: 1 }).filter(({ weight }) => weight > 0)
+  // 36 x 36 x 28 voxels: depths are 1 to 14 mm
+  const organ = labelOf((x, y, z) => (Math.min(x, 39 - x, y, 39 - y, z, 31 - z) >= 2 ? LIVER : 0))
+  const deep = (from: number, to: number, found: number, missed: number) =>
+    ({ organ: 'liver', depthMm: [from, to], found, missed }) as const
+
+  test('place centres at their depths, by the probabilities of the ranges', () => {
+    const curriculum = aimAt([deep(1, 4, 2, 8), deep(4, 8, 5, 5), deep(8, 15, 9, 1)], 0.2, GRID)
+    const crops = 500
+    const plans = planMany(planOf({ curriculum }, liver), organ, crops).flatMap(({ tumors }) => tumors)
+    expect(plans).toHaveLength(crops)
+    const depths = [...Array(crops).keys()].map((crop) => {
+      const stream = openStream([1, crop, 0])
+      const { organs: _, ...kind } = drawOrgansAndSize(planOf({ curriculum }, liver).tumors, liver, stream)
+      const site = { label: organ, shape: PATCH, organLabel: LIVER, tumorLabel: LIVER_TUMOR }
+      const found = simulateTumor(
+        site,
+        { ...kind, textureSizeVoxels: [64, 64, 64], textureCount: 10 },
+        stream,
+      )
+      if (found.outcome !== 'placed') throw new Error(found.outcome)
+      // the plan that was sent
+      expect(plans[crop]!.boxOrigin).toEqual(found.plan.boxOrigin)
+      expect(found.plan.aimed).toMatchObject({ depth: { reached: true } })
+      const [x, y, z] = found.plan.centre
+      return Math.min(x - 1, 38 - x, y - 1, 38 - y, z - 1, 30 - z)
+    })
+    const chi = curriculum[0]!.depthsMm.reduce((sum, { from, to, probability }) => {
+      const seen = depths.filter((mm) => mm >= from && mm < to).length
+      return sum + (seen - crops * probability) ** 2 / (crops * probability)
+    }, 0)
+    expect(chi).toBeLessThan(18.4) // 2 degrees of freedom, one in 10,000
+  })
+
+  test('leave a centre without room at its depth where it was, and state it', () => {
+    const kind = (curriculum: ReturnType<typeof aimAt>) => {
+      const stream = openStream(['deep'])
+      const { organs: _, ...drawn } = drawOrgansAndSize(planOf({ curriculum }, liver).tumors, liver, stream)
+      return simulateTumor({ label: organ, shape: PATCH, organLabel: LIVER }, drawn, openStream(['place']))
+    }
+    const found = kind(aimAt([deep(40, 50, 0, 1)], 0, GRID))
+    expect(found).toMatchObject({ plan: { aimed: { depth: { fromMm: 40, toMm: 50, reached: false } } } })
+  })
+
+  test('set the difference of a hand-crafted tumor, and nothing else of its plan', () => {
+    const hu = (from: number, to: number) =>
+      aimAt([{ organ: 'liver', contrastHu: [from, to], found: 0, missed: 1 }], 0, GRID)
+    const of = (curriculum: ReturnType<typeof aimAt>) =>
+      planMany(planOf({ curriculum }, liver), organ, 8).flatMap(({ tumors }) => tumors)
+    const [dark, bright] = [of(hu(-50, -40)), of(hu(40, 50))]
+    for (const [at, { handcraftedDifference, ...one }] of dark!.entries()) {
+      const { handcraftedDifference: other, ...same } = bright![at]!
+      expect(one).toEqual(same)
+      // the mean texture is 0.525, and the soft edge weakens a small tumor
+      expect(handcraftedDifference).toBeGreaterThan(40 / 425 / 0.525)
+      expect(handcraftedDifference).toBeLessThan(50 / 425 / 0.525 / 0.4)
+      expect(other).toBeLessThan(-40 / 425 / 0.525)
+    }
   })
 })
 

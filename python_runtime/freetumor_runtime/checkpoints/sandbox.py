@@ -1,8 +1,8 @@
 """Inspect, convert, export and probe checkpoint files in sandboxed processes with bounded memory and time.
 
-TypeScript calls inspect_all, convert, export and probe; they import no large library and open no file. The sandboxed
-process is `python -m freetumor_runtime.checkpoints.sandbox`: it reads a request from stdin and writes the answer to
-stdout.
+TypeScript calls inspect_all, convert, export and probe; they import no large library and open no file. The process
+that they start, `python -m freetumor_runtime.checkpoints.sandbox`, reads requests from stdin, imports the libraries
+once, forks a sandboxed process for each request, and writes the answers to stdout.
 """
 
 import ctypes
@@ -14,17 +14,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
 from typing import Any
 
 from freetumor_runtime.errors import CheckpointError, FreetumorError
 
 PR_SET_PDEATHSIG = 1
 _MIB = 2**20
+# sandboxed processes that run at once
+_AT_ONCE = 4
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -38,29 +42,23 @@ class Limits:
     written_bytes: int
 
 
+_INSPECTION = "freetumor_runtime.checkpoints.inspection", "inspect_checkpoint"
+
+
 def inspect(path: str, weights: str | None = None) -> dict[str, Any]:
     """Inspect a checkpoint file: see inspection.inspect_checkpoint."""
+    return in_child(*_INSPECTION, [path, weights], _limits_of_inspection(path))
+
+
+def inspect_all(files: Sequence[tuple[str, str | None]]) -> list[dict[str, Any]]:
+    """Return `{"value": ...}` or `{"error": {kind, message, hint}}` of each (path, set of weights), in parallel."""
+    return _in_children(*_INSPECTION, [([*file], _limits_of_inspection(file[0])) for file in files])
+
+
+def _limits_of_inspection(path: str) -> Limits:
     size = _bytes_of(path)
     seconds = _seconds_for(size)
-    return in_child(
-        "freetumor_runtime.checkpoints.inspection",
-        "inspect_checkpoint",
-        [path, weights],
-        Limits(memory_bytes=size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=2 * seconds, written_bytes=0),
-    )
-
-
-def inspect_all(files: list[tuple[str, str | None]]) -> list[dict[str, Any]]:
-    """Return `{"value": ...}` or `{"error": {kind, message, hint}}` of each (path, set of weights), in parallel."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(_answer, files))
-
-
-def _answer(file: tuple[str, str | None]) -> dict[str, Any]:
-    try:
-        return {"value": inspect(*file)}
-    except FreetumorError as error:
-        return {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
+    return Limits(memory_bytes=size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=2 * seconds, written_bytes=0)
 
 
 def convert(path: str, to: str, out: str, merging: str | None, weights: str | None = None) -> dict[str, Any]:
@@ -116,56 +114,142 @@ def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -
     Raises the FreetumorError that the function raised, and CheckpointError if the process was killed: the first
     argument names the file.
     """
-    request = json.dumps({"module": module, "function": function, "arguments": arguments, "limits": asdict(limits)})
-    # safe path: otherwise `-m` imports modules of the working directory, which may be the folder of a hostile file
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONSAFEPATH": "1"}
-    if limits.memory_bytes >= 0:
-        # libraries reserve memory for each of their threads: on many cores this exceeds the limit
-        environment |= dict.fromkeys(_THREADS, "1")
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "freetumor_runtime.checkpoints.sandbox"],
-            input=request.encode(),
-            capture_output=True,
-            timeout=limits.wall_seconds,
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _not_read(arguments[0], f"was not done within {limits.wall_seconds} s") from error
-    if done.returncode < 0:
-        raise _not_read(arguments[0], f"ended with {signal.Signals(-done.returncode).name}")
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError as error:
-        words = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
-        raise FreetumorError(
-            f"{module} ended with code {done.returncode}: {words[-1][:500]}", "run `freetumor setup` again"
-        ) from error
+    (answer,) = _in_children(module, function, [(arguments, limits)])
     if "error" in answer:
-        kinds = {kind.kind: kind for kind in FreetumorError.__subclasses__()}
+        kinds = {kind.kind: kind for kind in (FreetumorError, *FreetumorError.__subclasses__())}
         raised = answer["error"]
         raise kinds.get(raised["kind"], FreetumorError)(raised["message"], raised["hint"])
     return answer["value"]
 
 
+def _in_children(module: str, function: str, calls: Sequence[tuple[list[Any], Limits]]) -> list[dict[str, Any]]:
+    """Return for each call `{"value": ...}` or `{"error": {kind, message, hint}}`, each from its own process."""
+    wanted = [{"arguments": arguments, "limits": asdict(limits)} for arguments, limits in calls]
+    request = json.dumps({"module": module, "function": function, "calls": wanted})
+    # safe path: otherwise `-m` imports modules of the working directory, which may be the folder of a hostile file
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONSAFEPATH": "1"}
+    if any(limits.memory_bytes >= 0 for _, limits in calls):
+        # libraries reserve memory for each of their threads: on many cores this exceeds the limit
+        environment |= dict.fromkeys(_THREADS, "1")
+    done = subprocess.run(
+        [sys.executable, "-m", "freetumor_runtime.checkpoints.sandbox"],
+        input=request.encode(),
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        words = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise _broken(module, done.returncode, words[-1]) from error
+
+
 def main() -> None:
     answers = os.dup(1)
-    os.dup2(2, 1)  # output of libraries must not mix with the answer
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     _die_with_parent()
     request = json.loads(sys.stdin.buffer.read())
     function = getattr(importlib.import_module(request["module"]), request["function"])
-    tempfile.gettempdir()  # it writes a file, which the limited process may not
-    _limit(Limits(**request["limits"]))
-    try:
-        answer: dict[str, Any] = {"value": function(*request["arguments"])}
-    except FreetumorError as error:
-        answer = {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
-    except (MemoryError, RecursionError) as error:
-        message = f"{request['arguments'][0]}: reading it takes more than its size allows ({type(error).__name__})"
-        answer = {"error": {"kind": CheckpointError.kind, "message": message, "hint": "the file may be hostile"}}
+    tempfile.gettempdir()  # it writes a file, which a limited process may not
+    calls = [(call["arguments"], Limits(**call["limits"])) for call in request["calls"]]
+    found = _forked(request["module"], function, calls)
     with os.fdopen(answers, "w", encoding="utf-8") as out:
-        json.dump(answer, out, allow_nan=False)
+        json.dump(found, out, allow_nan=False)
+
+
+@dataclass
+class _Child:
+    at: int
+    process: int
+    ends_at: float
+    answer: bytearray
+
+
+def _forked(
+    module: str, function: Callable[..., Any], calls: Sequence[tuple[list[Any], Limits]]
+) -> list[dict[str, Any]]:
+    """Return the answer of each call, computed in a fork of this process, which has a single thread."""
+    found: dict[int, dict[str, Any]] = {}
+    waiting = list(range(len(calls)))
+    with DefaultSelector() as running:
+        while waiting or running.get_map():
+            while waiting and len(running.get_map()) < _AT_ONCE:
+                at = waiting.pop(0)
+                readable, child = _fork(at, function, *calls[at])
+                running.register(readable, EVENT_READ, child)
+            first_end = min(key.data.ends_at for key in running.get_map().values())
+            ready = {key.fd for key, _ in running.select(max(0.0, first_end - monotonic()))}
+            for key in list(running.get_map().values()):
+                child = key.data
+                late = key.fd not in ready
+                if late and monotonic() < child.ends_at:
+                    continue
+                if late:
+                    os.kill(child.process, signal.SIGKILL)
+                elif part := os.read(key.fd, 1 << 16):
+                    child.answer += part
+                    continue
+                running.unregister(key.fd)
+                os.close(key.fd)
+                status = os.waitstatus_to_exitcode(os.waitpid(child.process, 0)[1])
+                arguments, limits = calls[child.at]
+                found[child.at] = _ended(module, arguments, limits, child.answer, None if late else status)
+    return [found[at] for at in range(len(calls))]
+
+
+def _fork(at: int, function: Callable[..., Any], arguments: list[Any], limits: Limits) -> tuple[int, _Child]:
+    readable, writable = os.pipe()
+    process = os.fork()
+    if process > 0:
+        os.close(writable)
+        return readable, _Child(at, process, monotonic() + limits.wall_seconds, bytearray())
+    try:
+        os.close(readable)
+        _die_with_parent()
+        answer = json.dumps(_answer(function, arguments, limits), allow_nan=False)
+        with os.fdopen(writable, "w", encoding="utf-8") as out:
+            out.write(answer)
+    finally:
+        # no handler of the parent runs here
+        os._exit(0)
+
+
+def _answer(function: Callable[..., Any], arguments: list[Any], limits: Limits) -> dict[str, Any]:
+    _limit(limits)
+    try:
+        return {"value": function(*arguments)}
+    except FreetumorError as error:
+        return _error(error)
+    except (MemoryError, RecursionError) as error:
+        message = f"{arguments[0]}: reading it takes more than its size allows ({type(error).__name__})"
+        return _error(CheckpointError(message, "the file may be hostile"))
+    except Exception as error:
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"}
+
+
+def _ended(
+    module: str, arguments: list[Any], limits: Limits, text: bytes | bytearray, status: int | None
+) -> dict[str, Any]:
+    """Return the answer of an ended process, or why it has none; `status` is None for a process that was late."""
+    if status is None:
+        return _error(_not_read(arguments[0], f"was not done within {limits.wall_seconds} s"))
+    if status < 0:
+        return _error(_not_read(arguments[0], f"ended with {signal.Signals(-status).name}"))
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return _error(_broken(module, status, "no output"))
+    return _error(_broken(module, 1, answer["failed"])) if "failed" in answer else answer
+
+
+def _error(error: FreetumorError) -> dict[str, Any]:
+    return {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
+
+
+def _broken(module: str, code: int, words: str) -> FreetumorError:
+    return FreetumorError(f"{module} ended with code {code}: {words[:500]}", "run `freetumor setup` again")
 
 
 @contextmanager

@@ -130,6 +130,8 @@ class EvaluateCase:
     organ: str | None
     # probabilities whose sum lesions are scored by
     scores: tuple[str, ...]
+    # scan that the contrast of true lesions is measured on
+    image: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ class EvaluateSpec:
     lesionFeatures: bool = False
     # removes predicted lesions first
     operatingPoint: OperatingPointSpec | None = None
+    # tumor id -> id of its organ: measure depth and contrast of true lesions; None: do not
+    organOfTumor: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

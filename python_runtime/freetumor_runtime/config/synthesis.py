@@ -53,6 +53,8 @@ class SynthesizeSpec:
     patchVoxels: tuple[int, ...]
     generator: PaintingGeneratorSpec | None
     generatorWindows: GeneratorWindowsSpec
+    # number of tumors that are planned for a case, over all variants
+    tumorsPerCase: int
     baseline: BaselineSpec | None
     judgeOverlap: float
     judgeWindowBatch: int

@@ -10,6 +10,8 @@ import nibabel
 import numpy as np
 from nibabel.orientations import ornt_transform
 
+from freetumor_runtime.data.grid_arithmetic import nearest_along_axis, spaced_grid
+
 # Two grids are equal if no corner differs by more than this fraction of a voxel: headers hold rounded values.
 _GRID_TOLERANCE_VOXELS = 0.1
 # Axes that leave a straight grid by less than this share of a voxel over the whole volume are straight.
@@ -104,17 +106,19 @@ def nearest_voxels(
     """
     voxels, resampled_affine = [], np.diag([*spacing_mm, 1.0])
     for axis, (mm, wanted_mm) in enumerate(zip(np.diag(affine)[:3], spacing_mm, strict=True)):
-        line = np.arange(shape[axis], dtype=np.float32)[:, None, None]
         line_affine = np.diag([mm, wanted_mm, wanted_mm, 1.0])
         line_affine[0, 3] = affine[axis, 3]
-        resampled, affine_there = _resampled(line, line_affine, [wanted_mm] * 3)
-        voxels.append(resampled.ravel().astype(int))
-        resampled_affine[axis, 3] = affine_there[0, 3]
+        line = spaced_grid((shape[axis], 1, 1), line_affine, [wanted_mm] * 3)
+        scale, shift = line.to_source[0, 0], line.to_source[0, 3]
+        voxels.append(
+            np.arange(shape[axis]) if line.unchanged else nearest_along_axis(scale, shift, shape[axis], line.shape[0])
+        )
+        resampled_affine[axis, 3] = line.affine[0, 3]
     return voxels, resampled_affine
 
 
 def _resampled(label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    # two seconds of imports that most uses of grids do without
+    # seconds of imports, which only an oblique axis needs
     import torch
     from monai.data import MetaTensor
     from monai.transforms import Spacing

@@ -1,8 +1,8 @@
 """Resample a volume whose axes stay straight, axis by axis.
 
 Gives what MONAI's Spacing gives for the whole, in less time (scripts/benchmarks/prepare.py) and memory (predict_scan.py
-there). Linear values are computed in float64 and rounded to float32, as there; positions of the nearest voxel are
-MONAI's own, because ties depend on its rounding.
+there). Linear values are computed in float64 and rounded to float32, as there. Grids and nearest voxels are those of
+grid_arithmetic.py.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# MONAI's AFFINE_TOL: below this difference a spacing or a grid is taken as equal.
-_TOLERANCE = 1e-3
+from freetumor_runtime.data.grid_arithmetic import spaced_grid
 
 
 @dataclass(frozen=True)
@@ -28,27 +27,18 @@ class StraightGrid:
 
 def straight_grid(shape: Sequence[int], affine: np.ndarray, spacing_mm: Sequence[float]) -> StraightGrid | None:
     """Return the grid that MONAI's Spacing makes of a volume in RAS order; None if an axis of the volume is oblique."""
-    from monai.data.utils import affine_to_spacing, compute_shape_offset, zoom_affine
-
     if (affine[:3, :3] != np.diag(np.diag(affine)[:3])).any():
         return None
-    own_mm = affine_to_spacing(affine)
-    wanted_mm = np.array(spacing_mm, np.float64)
-    wanted_mm = np.where(np.abs(own_mm - wanted_mm) <= _TOLERANCE, own_mm, wanted_mm)
-    made = zoom_affine(affine, wanted_mm, diagonal=False)
-    made_shape, offset = compute_shape_offset(shape, affine, made, False)
-    made[:3, 3] = offset[:3]
-    to_source = np.linalg.solve(affine, made)
-    is_near = np.allclose(affine, made, atol=_TOLERANCE) or np.allclose(to_source, np.eye(4), atol=_TOLERANCE)
-    if is_near and tuple(made_shape) == tuple(shape):
+    grid = spaced_grid(shape, affine, spacing_mm)
+    if grid.unchanged:
         x, y, z = (np.arange(side, dtype=np.float64) for side in shape)
         return StraightGrid(affine, (x, y, z), True)
+    to_source = grid.to_source
     x, y, z = (
-        np.clip(np.arange(made_shape[axis]) * to_source[axis, axis] + to_source[axis, 3], 0, shape[axis] - 1)
+        np.clip(np.arange(grid.shape[axis]) * to_source[axis, axis] + to_source[axis, 3], 0, shape[axis] - 1)
         for axis in range(3)
     )
-    # as MONAI multiplies it, for equal roundings
-    return StraightGrid(affine @ to_source, (x, y, z), False)
+    return StraightGrid(grid.affine, (x, y, z), False)
 
 
 def interpolate(volume_XYZ: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:

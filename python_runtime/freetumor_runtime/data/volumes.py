@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from monai.transforms import Orientation, Spacing, SpatialResample
 from torch import Tensor
 
 from freetumor_runtime.data.grids import to_ras
@@ -93,6 +91,10 @@ def _resampled_by_monai(
     image_IJK: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Resample a volume with an oblique axis as a whole: float32 [X, Y, Z], and the affine of its grid."""
+    # seconds of imports, which only an oblique axis needs
+    from monai.data import MetaTensor
+    from monai.transforms import Orientation, Spacing
+
     # transforms are declared to return plain tensors
     world = torch.as_tensor(affine, dtype=torch.float64)
     image: Any = MetaTensor(torch.from_numpy(np.ascontiguousarray(image_IJK, np.float32))[None], affine=world)
@@ -103,6 +105,10 @@ def _resampled_by_monai(
 
 def logits_to_original_grid(logits_CXYZ: Tensor, prepared: PreparedImage) -> Tensor:
     """Resample logits to the scan's own grid, linear: float32 [C, I, J, K], 0 outside the crop."""
+    # seconds of imports, which only a call for logits needs
+    from monai.data import MetaTensor
+    from monai.transforms import SpatialResample
+
     source = MetaTensor(logits_CXYZ.cpu(), affine=torch.as_tensor(prepared.grids.prepared_affine))
     resampled: Tensor = SpatialResample(mode="bilinear", padding_mode="zeros")(
         source,

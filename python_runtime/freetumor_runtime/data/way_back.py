@@ -14,8 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-# MONAI leaves an image as it is when the affines differ by less.
-_AFFINE_TOLERANCE = 1e-3
+from freetumor_runtime.data.grid_arithmetic import (
+    are_alike,
+    covering_grid,
+    nearest_along_axis,
+    normalised,
+    with_voxel_sides,
+)
+
 # Off-diagonal parts of the map below this cannot move a float64 coordinate: the axes are then resampled one by one.
 _NO_EFFECT = 2.0**-80
 # Voxels of the scan whose coordinates are in memory together.
@@ -49,24 +55,19 @@ def scan_grids(
     spacing_mm: Sequence[float],
 ) -> ScanGrids:
     """Return the grids of a scan that is prepared already, from what its cache records."""
-    # Seconds of imports, which a synthesis needs with its first scan to write and not before.
-    from monai.data.utils import compute_shape_offset, zoom_affine
-
     orientation = nibabel.io_orientation(scan_affine)
     ras_shape = [0, 0, 0]
     for source, (axis, _) in enumerate(orientation):
         ras_shape[int(axis)] = scan_shape[source]
     # as MONAI's Orientation: a product of float64 in this order
     ras_affine = np.asarray(scan_affine, np.float64) @ nibabel.orientations.inv_ornt_aff(orientation, scan_shape)
-    resampled_shape, _ = compute_shape_offset(
-        ras_shape, ras_affine, zoom_affine(ras_affine, spacing_mm, diagonal=False)
-    )
+    resampled_shape, _ = covering_grid(ras_shape, ras_affine, with_voxel_sides(ras_affine, spacing_mm))
     return ScanGrids(
         source_shape=tuple(scan_shape),
         source_affine=np.asarray(scan_affine),
         ras_shape=tuple(ras_shape),
         ras_affine=ras_affine,
-        resampled_shape=tuple(int(side) for side in resampled_shape),
+        resampled_shape=resampled_shape,
         crop_start=tuple(crop_start),
         prepared_shape=tuple(prepared_shape),
         prepared_affine=np.asarray(prepared_affine),
@@ -101,27 +102,18 @@ def _reversed(orientation: np.ndarray) -> np.ndarray:
 
 def _resampled(mask_XYZ: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], wanted: np.ndarray) -> np.ndarray:
     to_mask = np.linalg.solve(affine, wanted)
-    alike = (np.allclose(one, other, atol=_AFFINE_TOLERANCE) for one, other in ((affine, wanted), (to_mask, np.eye(4))))
-    if mask_XYZ.shape == shape and any(alike):
+    if mask_XYZ.shape == shape and are_alike(affine, wanted, to_mask):
         return mask_XYZ
     off_axis = to_mask[:3, :3] - np.diag(np.diag(to_mask)[:3])
     if np.abs(off_axis).max() < _NO_EFFECT:
-        return mask_XYZ[np.ix_(*(_along_axis(to_mask, axis, mask_XYZ.shape, shape) for axis in range(3)))]
+        sides = zip(np.diag(to_mask)[:3], to_mask[:3, 3], mask_XYZ.shape, shape, strict=True)
+        return mask_XYZ[np.ix_(*(nearest_along_axis(*side) for side in sides))]
     return _by_slabs(mask_XYZ, to_mask, shape)
 
 
-def _along_axis(to_mask: np.ndarray, axis: int, source: tuple[int, ...], wanted: tuple[int, ...]) -> np.ndarray:
-    """Return the index of the nearest mask voxel for each voxel along an axis; outside, that of the border."""
-    alone = np.eye(4)
-    alone[0, 0], alone[0, 3] = to_mask[axis, axis], to_mask[axis, 3]
-    theta = _normalised(alone, (source[axis], 1, 1), (wanted[axis], 1, 1))
-    line = torch.arange(source[axis], dtype=torch.float64)[None, None, :, None, None]
-    grid = _coordinates(theta, (wanted[axis], 1, 1), slice(0, wanted[axis]))
-    return _sampled(line, grid).flatten().to(torch.int64).numpy()
-
-
 def _by_slabs(mask_XYZ: np.ndarray, to_mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    theta = _normalised(to_mask, mask_XYZ.shape, shape)
+    # PyTorch has the last axis first
+    theta = torch.from_numpy(normalised(to_mask, mask_XYZ.shape, shape)[np.ix_((2, 1, 0, 3), (2, 1, 0, 3))])[None]
     source = torch.from_numpy(mask_XYZ.astype(np.float64))[None, None]
     found = np.empty(shape, mask_XYZ.dtype)
     depth = max(1, _SLAB_VOXELS // (shape[1] * shape[2]))
@@ -129,16 +121,6 @@ def _by_slabs(mask_XYZ: np.ndarray, to_mask: np.ndarray, shape: tuple[int, ...])
         part = slice(start, min(start + depth, shape[0]))
         found[part] = _sampled(source, _coordinates(theta, shape, part))[0, 0].numpy()
     return found
-
-
-def _normalised(to_mask: np.ndarray, source: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
-    """Return the map between PyTorch's coordinates, -1 to 1 with the last axis first, [1, 4, 4]."""
-    from monai.networks import to_norm_affine
-
-    theta = to_norm_affine(torch.from_numpy(to_mask)[None], source, wanted, align_corners=False)
-    theta[:, :3] = theta[:, [2, 1, 0]]
-    theta[:, :, :3] = theta[:, :, [2, 1, 0]]
-    return theta
 
 
 def _coordinates(theta: Tensor, shape: tuple[int, ...], part: slice) -> Tensor:

@@ -11,11 +11,13 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 
 from freetumor_runtime.config.cases import OperatingPointSpec
-from freetumor_runtime.data.grids import spacing_of
+from freetumor_runtime.data.grids import align_label, spacing_of
+from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
+from freetumor_runtime.evaluation.lesion_place import lesion_places
 from freetumor_runtime.evaluation.lesions import find_lesions
 from freetumor_runtime.evaluation.lesions import lesion_features as of_lesions
-from freetumor_runtime.evaluation.mask_pair import IdMap, count_ids, load_pair
+from freetumor_runtime.evaluation.mask_pair import IdMap, MaskPair, count_ids, load_pair
 from freetumor_runtime.evaluation.masks import Box, box_around, is_any
 
 # About 250 bytes each in a message of at most 16 MiB.
@@ -39,8 +41,13 @@ def measure_files(
     score_paths: Sequence[str] = (),
     lesion_features: bool = False,
     operating_point: OperatingPointSpec | None = None,
+    organ_of_tumor: IdMap = None,
+    image_path: str | None = None,
 ) -> dict[str, Any]:
     """Measure two files on one grid in physical space (mm); `load_pair` brings them together.
+
+    `organ_of_tumor`: tumor id to the id of its organ; then `lesion_places` measures the true lesions. Without a
+    readable scan on the label's grid, their contrast is unknown.
 
     Raises DataError that names the file, or both where their grids differ.
     """
@@ -74,6 +81,13 @@ def measure_files(
             f"{prediction_path}: too many lesions (expected at most {_MAX_LESIONS}, found {len(measures['lesions'])})",
             "is the mask noise? smooth it, or use a profile without lesions",
         )
+    if lesions and organ_of_tumor:
+        image_XYZ = None if image_path is None else _scan(image_path, pair)
+        organs = {int(tumor): organ for tumor, organ in organ_of_tumor.items()}
+        places = lesion_places(pair.truth_XYZ, pair.affine, tumor_labels, organs, image_XYZ, pair.ignored_XYZ)
+        true = [lesion for lesion in measures["lesions"] if lesion["kind"] == "true"]
+        for lesion, place in zip(true, places, strict=True):
+            lesion |= place
     facts = {
         "grid": pair.grid,
         "spacingMm": spacing_of(pair.affine),
@@ -83,6 +97,15 @@ def measure_files(
     if pair.removed_lesions is not None:
         facts["removedLesions"] = pair.removed_lesions.removed
     return {**facts, **measures}
+
+
+def _scan(path: str, pair: MaskPair) -> np.ndarray | None:
+    """Return the scan on the grid of the pair; None if it has another grid or cannot be read: no figure needs it."""
+    try:
+        image_XYZ, affine = load_nifti(path)
+    except DataError:
+        return None
+    return align_label(image_XYZ, affine, pair.truth_XYZ.shape, pair.affine)
 
 
 def measure_masks(

@@ -17,6 +17,7 @@ class SlidingField:
     was asked before. With `batch` 1 each window goes through the network alone, so a batch norm of batch statistics
     does not depend on it either. `finish` makes of the averaged output [C, ...] what is wanted voxel by voxel, [K, ...]
     of any type; with `keep` it is kept for the whole volume, and no voxel is asked for more than about twice.
+    `boxes` is the number of boxes that will be asked for: if they may need all windows, the volume is computed at once.
     The volume is padded with 0 where a patch is larger.
     """
 
@@ -29,6 +30,7 @@ class SlidingField:
         *,
         batch: int = 1,
         keep: bool = False,
+        boxes: int = 1,
         finish: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._network = network
@@ -44,6 +46,7 @@ class SlidingField:
         ]
         self._batch = batch
         self._finish = finish
+        self._boxes_left = boxes
         self._kept_KXYZ: Tensor | None = None
         self._known_XYZ = torch.zeros(self._image_XYZ.shape, dtype=torch.bool) if keep else None
         # windows that went through the network
@@ -65,6 +68,7 @@ class SlidingField:
             return averaged_CXYZ if self._finish is None else self._finish(averaged_CXYZ)
         if not bool(self._known_XYZ[inside].all()):
             self._learn(self._worthwhile(inside))
+        self._boxes_left -= 1
         assert self._kept_KXYZ is not None
         return self._kept_KXYZ[(slice(None), *inside)]
 
@@ -85,10 +89,10 @@ class SlidingField:
         return self._kept_KXYZ
 
     def _worthwhile(self, box: Sequence[slice]) -> list[slice]:
-        """Return the box that the windows of a box complete; the whole volume if that costs no more."""
+        """Return the box that the windows of a box complete; the whole volume if this and later boxes cost as much."""
         reaching = [self._reaching(axis, part) for axis, part in enumerate(box)]
         count = len(reaching[0]) * len(reaching[1]) * len(reaching[2])
-        if self.computed + count >= self.windows:
+        if self.computed + count * max(1, self._boxes_left) >= self.windows:
             return [slice(0, length) for length in self._image_XYZ.shape]
         settled = []
         for axis, indices in enumerate(reaching):

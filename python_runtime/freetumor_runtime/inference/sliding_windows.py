@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from itertools import groupby, product
 
 import torch
-from monai.data.utils import compute_importance_map
 from torch import Tensor
 from torch.nn.functional import pad
 
 from freetumor_runtime.data.boxes import Box, as_box
 from freetumor_runtime.inference.sliding_field import window_starts
 
-# MONAI's: a Gaussian's sigma in sides of a patch
+# MONAI's: a Gaussian's sigma in sides of a patch, and the least weight
 _SIGMA_SCALE = 0.125
+_LEAST_WEIGHT = 1e-3
 # Logit of background, over 0 of the others, where no window was asked.
 _SURELY_BACKGROUND = 30.0
-# Share of a patch, along an axis, that counts as its core; more where the overlap is below it.
-_CORE_SHARE = 0.5
 Start = tuple[int, ...]
 # The first plane along X, and the averaged outputs [C, planes, Y, Z] of it and the next ones; valid until the next are
 # asked for, and the receiver may change them.
@@ -50,8 +48,7 @@ class Segmented(WindowCounts):
 class WindowPlan:
     """The windows of a volume, in their order: `asked` go through the network, `blank` are 0 all over.
 
-    `inside` is the place of the image [X, Y, Z] in `padded_XYZ`. Outside `cores_XYZ` (bool) all is background; None:
-    nowhere.
+    `inside` is the place of the image [X, Y, Z] in `padded_XYZ`.
     """
 
     padded_XYZ: Tensor
@@ -60,7 +57,6 @@ class WindowPlan:
     asked: tuple[Start, ...]
     blank: tuple[Start, ...]
     counts: WindowCounts
-    cores_XYZ: Tensor | None = None
 
 
 def plan_windows(
@@ -79,24 +75,16 @@ def plan_windows(
     they share one output, which is the same (to rounding) because no network of ours lets windows of a batch matter to
     each other. Where `wanted_XYZ` (bool) is given, windows without a voxel of it are left out: the logits of its voxels
     do not change, those of others may. `min_foreground` leaves out windows of which a smaller share is above 0; it may
-    change the result. `worth` leaves out windows by their core, a box of the image: its central half, or as much as the
-    stride, so that the cores cover the image. Voxels outside all cores that remain are background.
+    change the result. `worth` leaves out windows by their box in the image.
     """
     padded_XYZ, inside = _padded(image_XYZ, patch, padding_value)
     starts = [window_starts(*sizes, overlap) for sizes in zip(padded_XYZ.shape, patch, strict=True)]
     places: list[Start] = list(product(*starts))
-    cores_XYZ, chosen = None, places
-    if worth is not None:
-        parts = [_cores(*sizes, overlap) for sizes in zip(padded_XYZ.shape, patch, strict=True)]
-        cores = {start: _core_in_image(start, parts, inside) for start in places}
-        chosen = [start for start in places if worth(cores[start])]
-        cores_XYZ = torch.zeros(image_XYZ.shape, dtype=torch.bool, device=image_XYZ.device)
-        for start in chosen:
-            cores_XYZ[cores[start]] = True
+    chosen = places if worth is None else [start for start in places if worth(_in_image(start, patch, inside))]
     asked, blank = _sorted_windows(chosen, patch, padded_XYZ, _laid(wanted_XYZ, inside, padded_XYZ), min_foreground)
     left_out = len(places) - len(asked) - len(blank)
     counts = WindowCounts(len(places), len(asked) + bool(blank), max(0, len(blank) - 1), left_out)
-    return WindowPlan(padded_XYZ, inside, tuple(patch), tuple(asked), tuple(blank), counts, cores_XYZ)
+    return WindowPlan(padded_XYZ, inside, tuple(patch), tuple(asked), tuple(blank), counts)
 
 
 @torch.no_grad()
@@ -177,6 +165,17 @@ def segment_volume(
     return Segmented(**vars(plan.counts), logits_CXYZ=logits_CXYZ)
 
 
+def gaussian_weights(patch: Sequence[int], device: torch.device) -> Tensor:
+    """Return the weights of a window's voxels, float32 [X, Y, Z], bit-identical to MONAI's compute_importance_map."""
+    # its import takes seconds
+    weights = torch.ones((), device=device)
+    for side in patch:
+        offsets = torch.arange(-(side - 1) / 2.0, (side - 1) / 2.0 + 1, dtype=torch.float32, device=device)
+        sigma = side * _SIGMA_SCALE
+        weights = weights[..., None] * torch.exp(offsets**2 / (-2 * sigma**2))
+    return weights.clamp_(min=max(float(weights.min()), _LEAST_WEIGHT))
+
+
 def labels_of(logits_CXYZ: Tensor) -> Tensor:
     """argmax over the classes, uint8; the first of equal ones. By passes: on a CPU twenty times as fast as argmax."""
     best_XYZ = logits_CXYZ[0].clone()
@@ -239,11 +238,7 @@ class _Blender:
         first, stop = max(self._first, along_x.start), min(self._first + values_CXYZ.shape[1], along_x.stop)
         if first < stop:
             planes = slice(first - self._first, stop - self._first)
-            values_CXYZ = values_CXYZ[:, planes, along_y, along_z]
-            if self._plan.cores_XYZ is not None:
-                cores_XYZ = self._plan.cores_XYZ[first - along_x.start : stop - along_x.start]
-                _set_background(values_CXYZ, ~cores_XYZ.to(values_CXYZ.device))
-            yield first - along_x.start, values_CXYZ
+            yield first - along_x.start, values_CXYZ[:, planes, along_y, along_z]
 
     def _sums(self, output_CXYZ: Tensor | None) -> tuple[Tensor, Tensor]:
         if self._total_CXYZ is None or self._counts_XYZ is None:
@@ -255,9 +250,7 @@ class _Blender:
             self._total_CXYZ = torch.zeros((outputs, *shape), device=device)
             self._counts_XYZ = torch.zeros(shape, device=device)
             if self._blend == "gaussian":
-                self._weights_XYZ = compute_importance_map(
-                    self._plan.patch, mode="gaussian", sigma_scale=_SIGMA_SCALE, device=device, dtype=torch.float32
-                )
+                self._weights_XYZ = gaussian_weights(self._plan.patch, device)
         return self._total_CXYZ, self._counts_XYZ
 
     def _sample(self) -> Tensor:
@@ -280,30 +273,10 @@ def _averaged(total_CXYZ: Tensor, counts_XYZ: Tensor) -> Tensor:
     return total_CXYZ
 
 
-def _set_background(logits_CXYZ: Tensor, where_XYZ: Tensor) -> None:
-    logits_CXYZ[1:].masked_fill_(where_XYZ, 0)
-    logits_CXYZ[0].masked_fill_(where_XYZ, _SURELY_BACKGROUND)
-
-
-def _cores(length: int, side: int, overlap: float) -> dict[int, slice]:
-    """Return the core along an axis of the window at each start; those at the ends reach the ends."""
-    starts = window_starts(length, side, overlap)
-    stride = starts[1] - starts[0] if len(starts) > 1 else side
-    trim = (side - max(int(side * _CORE_SHARE), stride)) // 2
-    return {
-        start: slice(0 if start == 0 else start + trim, length if start + side == length else start + side - trim)
-        for start in starts
-    }
-
-
-def _core_in_image(start: Start, cores: Sequence[Mapping[int, slice]], inside: Sequence[slice]) -> Box:
-    parts = zip(start, cores, inside, strict=True)
-    return as_box(_moved(along[at], place) for at, along, place in parts)
-
-
-def _moved(part: slice, place: slice) -> slice:
-    """Return a part of the padded image as part of the image at `place`."""
-    return slice(max(part.start, place.start) - place.start, min(part.stop, place.stop) - place.start)
+def _in_image(start: Start, patch: Sequence[int], inside: Sequence[slice]) -> Box:
+    """Return the part of a window in the image, which lies at `inside` of the padded one."""
+    sides = zip(start, patch, inside, strict=True)
+    return as_box(slice(max(at, of.start) - of.start, min(at + side, of.stop) - of.start) for at, side, of in sides)
 
 
 def _device_for(device: torch.device, values: int) -> torch.device:

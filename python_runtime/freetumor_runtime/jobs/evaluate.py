@@ -22,10 +22,8 @@ def evaluate(spec: EvaluateSpec) -> Iterator[Event]:
     """Yield a CaseResult per case (the measures, or `error`), in the order of completion."""
     # Without the other cases: otherwise the sent data would grow with the square of their number.
     settings = replace(spec, cases=())
-    # MONAI resamples where a profile has a spacing of its own
-    imports = [_MEASURING] if spec.spacingMm is None else [_MEASURING, "monai.data", "monai.transforms"]
     work = partial(evaluate_case, spec=settings)
-    yield from run_cases(spec.cases, work, spec.workers, "use fewer --workers", imports)
+    yield from run_cases(spec.cases, work, spec.workers, "use fewer --workers", [_MEASURING])
     yield Finished(0, "completed", "")
 
 
@@ -48,6 +46,8 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
         score_paths=case.scores,
         lesion_features=spec.lesionFeatures,
         operating_point=spec.operatingPoint,
+        organ_of_tumor=spec.organOfTumor,
+        image_path=case.image,
     )
 
 

@@ -385,8 +385,8 @@ def walk_through(
 ) -> Walk:
     """Choose the windows of a scan, the same for all members, and start to compute them.
 
-    Unless `windowChoice` is all, the glancer or every member glances at the scan first; a window of which none finds
-    anything near the core is left out.
+    Unless `windowChoice` is all, the glancer or every member glances at the scan first; a window near which none
+    finds anything is left out.
     """
     padding = padding_of(spec, image_XYZ)
     wanted_XYZ = wanted_voxels(spec, scan)
@@ -399,7 +399,7 @@ def walk_through(
         padding_value=padding,
         wanted_XYZ=wanted_XYZ,
         min_foreground=spec.minForeground,
-        worth=None if spec.windowChoice == "all" else lambda core: any(one.near(core) for one in findings),
+        worth=None if spec.windowChoice == "all" else lambda window: any(one.near(window) for one in findings),
     )
     # on a CPU a batch of four takes a fifth longer than its windows one by one, which fit into the caches
     batch = spec.windows.windowBatch if image_XYZ.device.type == "cuda" else 1

@@ -33,7 +33,7 @@ from freetumor_runtime.events import CaseResult, Event, Finished
 from freetumor_runtime.system_errors import cannot_be_read
 
 # Modules with slow imports, which only missing cases need: at most starts of a training all cases are cached.
-_HEAVY = ("monai.data", "monai.transforms", "freetumor_runtime.data.grids")
+_HEAVY = ("freetumor_runtime.data.grids", "zarr")
 
 
 # Version of the preparation. Increase it only if the same inputs give other voxels: all cases are prepared again.

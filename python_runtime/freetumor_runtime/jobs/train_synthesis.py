@@ -7,7 +7,7 @@ the generator just updated. Gradients are cleared before each. The frozen segmen
 nor, in the G step, the discriminator has gradients of its weights.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,7 @@ from freetumor_runtime.synthesis.losses import (
 )
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
+from freetumor_runtime.training.heap import keep_freed_memory
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
@@ -56,6 +57,7 @@ def train_synthesis(
     spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
+    keep_freed_memory(ranks.device)
     generator, discriminator, notes = build_gan(spec, ranks.device)
     yield from notes
     assert spec.baseline is not None
@@ -136,18 +138,20 @@ def train_synthesis(
             generator_part(spec, ranks, painter, baseline, learner_g, discriminator, part, at) for at, part in parts
         ]
         learner_g.step()
-        measures = [one for part in results for one in part.measures]
-        feed.send_measures(step, measures, wants_verdicts=False)
-        if ranks.first and pictures.due(step):
-            leave_picture(pictures, step, results)
-        if examples is not None:
-            keep_examples(examples, step, results)
 
         # D step: fresh tumors by the generator just updated
         learner_d.teach(True)
         learner_d.begin(learning_rate)
         losses_d = [discriminator_part(spec, ranks, painter, learner_d, generator, part, at) for at, part in parts]
         learner_d.step()
+
+        # read after both steps: a GPU would wait between them
+        measures = measures_of(spec, [one for part in results for one in part.painted])
+        feed.send_measures(step, measures, wants_verdicts=False)
+        if ranks.first and pictures.due(step):
+            leave_picture(pictures, step, results, measures)
+        if examples is not None:
+            keep_examples(examples, step, results, measures)
         feed.ack(step)
 
         names = ("generator", "adversarial", "segmentation", "discriminator")
@@ -168,7 +172,7 @@ class PartResult:
     crops: list[AugmentedCrop]
     fake_B1XYZ: Tensor
     roles_BXYZ: Tensor
-    measures: list[CropMeasures]
+    painted: list[PaintedTumors]
 
 
 def generator_part(
@@ -213,8 +217,8 @@ def generator_part(
     fake_B1XYZ = fake_B1XYZ.detach()
     adversarial, segmentation = adversarial.detach(), segmentation.detach()
     total = spec.adversarialWeight * adversarial + segmentation
-    measures = measure_crops(spec, crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, baseline.tumor_outputs)
-    return PartResult(torch.stack([total, adversarial, segmentation]), crops, fake_B1XYZ, roles_BXYZ, measures)
+    painted = painted_tumors(crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, baseline.tumor_outputs)
+    return PartResult(torch.stack([total, adversarial, segmentation]), crops, fake_B1XYZ, roles_BXYZ, painted)
 
 
 def discriminator_part(
@@ -271,28 +275,27 @@ def paint_batch(
     return torch.stack(images)[:, None], torch.stack(roles)
 
 
-def measure_crops(
-    spec: TrainingSpec,
+def painted_tumors(
     crops: list[AugmentedCrop],
     fake_B1XYZ: Tensor,
     roles_BXYZ: Tensor,
     called_BXYZ: Tensor,
     tumor_outputs: tuple[int, ...],
-) -> list[CropMeasures]:
-    """Measure what the baseline detected of each crop's tumors of draw 0, from the forward pass of the loss."""
+) -> list[PaintedTumors]:
+    """Return each crop's tumors of draw 0, with what the baseline detected in the forward pass of the loss."""
     sees_BXYZ = is_any(called_BXYZ, tumor_outputs)
     painted = []
     for at, crop in enumerate(crops):
         tumors = [placed for placed in crop.tumors if placed.tumor.draw == 0]
         if tumors:
             painted.append(PaintedTumors(crop, tumors, fake_B1XYZ[at, 0], roles_BXYZ[at], sees_BXYZ[at], None))
-    return measures_of(spec, painted)
+    return painted
 
 
-def leave_picture(pictures: Pictures, step: int, results: list[PartResult]) -> None:
+def leave_picture(pictures: Pictures, step: int, results: list[PartResult], measures: Sequence[CropMeasures]) -> None:
     """Leave a picture of the first painted crop of the step."""
+    measured = {(one.item, one.crop): one for one in measures if one.synthetic_voxels > 0}
     for part in results:
-        measured = {(one.item, one.crop): one for one in part.measures if one.synthetic_voxels > 0}
         for at, crop in enumerate(part.crops):
             one = measured.get((crop.planned.item, crop.planned.crop))
             if one is not None:
@@ -301,14 +304,16 @@ def leave_picture(pictures: Pictures, step: int, results: list[PartResult]) -> N
                 return
 
 
-def keep_examples(examples: TumorExamples, step: int, results: list[PartResult]) -> None:
+def keep_examples(
+    examples: TumorExamples, step: int, results: list[PartResult], measures: Sequence[CropMeasures]
+) -> None:
     """Keep painted tumors, and real ones of the crops without a painted one."""
+    measured = {(one.item, one.crop): one for one in measures}
     for part in results:
-        measured = {(one.item, one.crop): one for one in part.measures}
         for at, crop in enumerate(part.crops):
             one = measured.get((crop.planned.item, crop.planned.crop))
             if one is None:
-                examples.keep_real(step, crop.planned, crop.image_XYZ, crop.label_XYZ)
+                examples.keep_real(step, crop.planned, crop.image_XYZ)
             elif one.synthetic_voxels > 0:
                 mask_XYZ = part.roles_BXYZ[at] == SYNTHETIC
                 fake_XYZ = part.fake_B1XYZ[at, 0]

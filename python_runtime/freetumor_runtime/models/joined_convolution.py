@@ -5,10 +5,12 @@ So together they are a transposed convolution of 4^3 with stride 2 on the coarse
 channels on the skip. Neither the upsampled nor the concatenated features are in memory. Equal up to rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from freetumor_runtime.models.convolution import conv3d, conv_transpose3d
 
@@ -39,13 +41,47 @@ def upsample_and_convolve(
     middle = up_weight.shape[1]
     of_up, of_skip = weight[:, :middle], weight[:, middle:]
     padding = weight.shape[-1] // 2
-    with torch.autocast(coarse_BCXYZ.device.type, enabled=False):
-        joined = join_weights(up_weight, of_up)
+
+    def joined_weights() -> Tensor:
+        with torch.autocast(coarse_BCXYZ.device.type, enabled=False):
+            return join_weights(up_weight, of_up)
+
+    joined = _kept(weight, "weights", up_weight, (), joined_weights)
     features = conv_transpose3d(coarse_BCXYZ, joined, None, stride=2, padding=padding)
     features = features.add_(conv3d(skip_BCXYZ, of_skip, bias, padding=padding))
     if up_bias is None:
         return features
-    return features.add_(_of_bias(up_bias, of_up, skip_BCXYZ.shape[2:]))
+    shape = skip_BCXYZ.shape[2:]
+    added = _kept(weight, "bias", up_bias, shape, lambda: _of_bias(up_bias, of_up, shape))
+    return features.add_(added)
+
+
+# Frozen weights of a layer -> what its last call without gradients made of them: name -> (tensor, states, result).
+# A frozen network sees thousands of windows.
+_KEPT = WeakIdKeyDictionary()
+
+
+def _kept(weight: Tensor, name: str, other: Tensor, shape: Sequence[int], make: Callable[[], Tensor]) -> Tensor:
+    """Return what the last call made of the same tensors and shape, or make it; keep nothing of trained weights."""
+    if torch.compiler.is_compiling():
+        return make()
+    # fused optimizers change weights without a sign of it, but frozen weights do not change
+    is_trained = weight.requires_grad or other.requires_grad or torch.is_grad_enabled()
+    if is_trained or torch.is_autocast_enabled(weight.device.type):
+        _KEPT.pop(weight, None)
+        return make()
+    state = _state_of(weight), _state_of(other), tuple(shape)
+    results: dict[str, tuple[Tensor, Any, Tensor]] = _KEPT.get(weight) or {}
+    _KEPT[weight] = results
+    if name not in results or results[name][0] is not other or results[name][1] != state:
+        # the other tensor is kept, so that no new one takes its place in memory
+        results[name] = other, state, make()
+    return results[name][2]
+
+
+def _state_of(tensor: Tensor) -> tuple[Any, ...]:
+    """Return what changes with the content of a tensor: its memory, and the number of changes in place."""
+    return tensor.data_ptr(), tensor.dtype, None if tensor.is_inference() else tensor._version
 
 
 def join_weights(up_weight: Tensor, weight: Tensor) -> Tensor:

@@ -35,12 +35,11 @@ def build_segmentor(
     """
     if kind == "swinunetr":
         # the import takes seconds, which refused files and small networks do not need
-        from monai.networks.nets import SwinUNETR
-
         from freetumor_runtime.models.joined_decoder import join_upsampling
+        from freetumor_runtime.models.swin import SwinSegmentor
         from freetumor_runtime.models.window_attention import attend_blockwise
 
-        network = SwinUNETR(
+        network = SwinSegmentor(
             in_channels=1,
             out_channels=outputs,
             feature_size=feature_size,

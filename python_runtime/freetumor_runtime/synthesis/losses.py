@@ -24,7 +24,8 @@ def adversarial_loss(discriminator_BCXYZ: Tensor, roles_BXYZ: Tensor) -> Tensor:
 
 def segmentation_loss(segmentor_BCXYZ: Tensor, roles_BXYZ: Tensor, tumor_outputs: Sequence[int]) -> Tensor:
     """Return 1 - mean tumor probability (sum of `tumor_outputs`) of the synthetic voxels, a scalar."""
-    tumor_BXYZ = segmentor_BCXYZ[:, list(tumor_outputs)].sum(1)
+    # channel by channel: an index made of a list is copied to the device, for which a GPU would wait
+    tumor_BXYZ = sum((segmentor_BCXYZ[:, output] for output in tumor_outputs), torch.zeros_like(segmentor_BCXYZ[:, 0]))
     return 1 - _pooled_mean(tumor_BXYZ, roles_BXYZ == SYNTHETIC)
 
 

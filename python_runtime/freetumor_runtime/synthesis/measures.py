@@ -12,10 +12,9 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from freetumor_runtime.data.components import components
+from freetumor_runtime.data.surroundings import dilated, organ_around
 from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC
 
-# The ring of organ around a tumor that contrast is measured against: the near part, its soft edge, is excluded.
-_RING_VOXELS = (2, 6)
 _SIX_CONNECTED = ndimage.generate_binary_structure(3, 1)
 
 
@@ -54,12 +53,6 @@ def contrast_hu(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
     return difference * view.window_width_hu
 
 
-def organ_around(tumor_XYZ: np.ndarray, organ_XYZ: np.ndarray) -> np.ndarray:
-    """Return the organ 2 to 6 voxels around a tumor, bool."""
-    near, far = (_dilated(tumor_XYZ, voxels) for voxels in _RING_VOXELS)
-    return far & ~near & organ_XYZ
-
-
 def volume_ml(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
     return synthetic_XYZ.sum() * float(np.prod(view.spacing_mm)) / 1000
 
@@ -80,7 +73,7 @@ def distance_to_real_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | N
 def edge_sharpness_hu_per_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
     """Return the mean length of the HU gradient on the tumor's outermost voxels that touch the organ."""
     inner_XYZ = _eroded(synthetic_XYZ)
-    organ_beside_XYZ = _dilated(view.roles_XYZ == ORGAN, 1)
+    organ_beside_XYZ = dilated(view.roles_XYZ == ORGAN, 1)
     rim_XYZ = synthetic_XYZ & ~inner_XYZ & organ_beside_XYZ
     if not rim_XYZ.any() or min(view.image_XYZ.shape) < 2:
         return None
@@ -125,10 +118,6 @@ def real_tumor_places_mm(roles_XYZ: np.ndarray, spacing_mm: Sequence[float]) -> 
     real_XYZ = roles_XYZ == REAL_TUMOR
     surface_XYZ = real_XYZ & ~_eroded(real_XYZ)
     return np.argwhere(surface_XYZ) * np.asarray(spacing_mm)
-
-
-def _dilated(mask_XYZ: np.ndarray, voxels: int) -> np.ndarray:
-    return np.asarray(ndimage.binary_dilation(mask_XYZ, _SIX_CONNECTED, voxels))
 
 
 def _eroded(mask_XYZ: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import PlannedCrop, augment_geometry, augment_image, window_intensity
+from freetumor_runtime.data.device_copy import to_device
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,6 @@ def unpainted(
 
 def augmented_volume(crop: PlannedCrop, window_hu: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the windowed image float32 and the label of a crop, augmented, on the device."""
-    image_hu, label = crop.image_hu.to(device), crop.label.to(device)
+    image_hu, label = to_device(crop.image_hu, device), to_device(crop.label, device)
     label_XYZ = augment_geometry(label, crop.augmentation)
     return augment_image(window_intensity(image_hu, window_hu), crop.augmentation), label_XYZ

@@ -13,6 +13,7 @@ from torch import Tensor
 from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.boxes import Box, as_box, grown, within
 from freetumor_runtime.data.crops import Augmentation, PlannedTumor, augment_box, augment_geometry
+from freetumor_runtime.data.device_copy import to_device
 from freetumor_runtime.data.label_ids import IGNORED_LABEL
 from freetumor_runtime.synthesis.render import (
     SYNTHETIC,
@@ -129,7 +130,7 @@ def place_shape(tumor: PlannedTumor, box: Box, device: torch.device) -> Tensor:
             return shape_XYZ
         target.append(slice(low - side.start, high - side.start))
         source.append(slice(low - at, high - at))
-    shape_XYZ[tuple(target)] = is_set(tumor.box.to(device)[tuple(source)])
+    shape_XYZ[tuple(target)] = is_set(to_device(tumor.box, device)[tuple(source)])
     return shape_XYZ
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.data.boxes import Box, grown, within
+from freetumor_runtime.data.device_copy import to_device
 
 # canonical roles of a voxel (docs/method.md 2)
 BACKGROUND, ORGAN, REAL_TUMOR, SYNTHETIC = 0, 1, 2, 3
@@ -59,7 +60,7 @@ def generator_difference(raw_CXYZ: Tensor, roles_XYZ: Tensor, *, channel: int, r
     """
     raw_XYZ = raw_CXYZ[channel].to(torch.float64)
     difference_XYZ = torch.sigmoid(raw_XYZ) if region == "chest" else torch.tanh(raw_XYZ) * _bytes(is_organ(roles_XYZ))
-    matrices = [_difference_matrix(length).to(raw_XYZ.device) for length in raw_XYZ.shape]
+    matrices = [to_device(_difference_matrix(length), raw_XYZ.device) for length in raw_XYZ.shape]
     return blur_axes(difference_XYZ, matrices)
 
 
@@ -204,7 +205,7 @@ def _weight_in(box: Box, edge_XYZ: Tensor, inside: Box, sigma: float, dtype: tor
     """Return the blurred edge mask within `box`; `inside` contains the whole mask."""
     of_length = {length: gaussian_matrix(length, sigma) for length in set(edge_XYZ.shape)}
     matrices = [
-        of_length[length][rows, columns].to(edge_XYZ.device, dtype)
+        to_device(of_length[length][rows, columns].to(dtype), edge_XYZ.device)
         for length, rows, columns in zip(edge_XYZ.shape, box, inside, strict=True)
     ]
     with torch.autocast(edge_XYZ.device.type, enabled=False):

@@ -15,8 +15,8 @@ from torch import Tensor
 from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.boxes import Box, as_box, grown, within
 from freetumor_runtime.data.components import components
+from freetumor_runtime.data.surroundings import organ_around
 from freetumor_runtime.data.variant_source import ShrunkSource
-from freetumor_runtime.synthesis.measures import organ_around
 from freetumor_runtime.synthesis.painting import PlacedTumor
 from freetumor_runtime.synthesis.render import ORGAN, SYNTHETIC, is_organ
 

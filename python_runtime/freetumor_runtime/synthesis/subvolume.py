@@ -84,7 +84,10 @@ class Tools(Generic[Spec]):
             from freetumor_runtime.inference.whole_field import whole_field
 
             return whole_field(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, windows.windowBatch)
-        return SlidingField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
+        # a call paints a few tumors, which are not known yet
+        boxes = self.spec.tumorsPerCase if isinstance(self.spec, SynthesizeSpec) else 1
+        patch = self.spec.patchVoxels
+        return SlidingField(self.generator, image_XYZ, patch, windows.overlap, keep=True, boxes=boxes).at
 
     def seen_field(self, image_XYZ: Tensor, keep: bool = False) -> Field:
         """Return where the baseline labels tumor, bool [1, X, Y, Z]."""

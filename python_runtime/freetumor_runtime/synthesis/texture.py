@@ -24,6 +24,7 @@ import torch
 from scipy import fft
 from torch import Tensor
 
+from freetumor_runtime.data.device_copy import to_device
 from freetumor_runtime.errors import DataError
 
 # index -> (sigma_a, sigma_b) in voxels; index 0 is the one texture of the published abdomen code
@@ -63,7 +64,7 @@ class TextureBank:
             )
         where = tuple(slice(first, first + length) for first, length in zip(start, shape, strict=True))
         levels_XYZ = torch.from_numpy(np.array(self._volume(index)[where]))
-        return levels_XYZ.to(device or torch.device("cpu")).to(torch.float32).div_(_FULL_SCALE)
+        return to_device(levels_XYZ, device or torch.device("cpu")).to(torch.float32).div_(_FULL_SCALE)
 
     def _volume(self, index: int) -> np.ndarray:
         if index not in self._open:

@@ -108,7 +108,8 @@ def parts_of_step(spec: TrainingSpec, ranks: Ranks) -> int:
 
 def mean_losses(parts: Sequence[Tensor], spec: TrainingSpec, ranks: Ranks) -> list[float]:
     """Return the mean losses over all parts of all ranks. `parts`: one tensor [losses] for each part of this rank."""
-    on_cpu = [part.detach().to("cpu", torch.float64) for part in parts]
+    # one copy, for which a GPU finishes the step
+    on_cpu = torch.stack(list(parts)).detach().to("cpu", torch.float64).unbind()
     if spec.reproducible:
         total = ExactSum(on_cpu[:1])
         for part in on_cpu:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import interpolate
 
 from freetumor_runtime.config.training import OptimizerSpec
-from freetumor_runtime.data.label_ids import IGNORED_LABEL
+from freetumor_runtime.training.dice_cross_entropy import dice_cross_entropy
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -64,9 +64,11 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor | tuple[Tensor, ...], label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two losses; of several resolutions their weighted sums, with labels of the nearest voxels."""
         if isinstance(logits, Tensor):
-            return self._of_one(logits.float(), label_BXYZ)
+            return dice_cross_entropy(logits.float(), label_BXYZ, self.weights)
         weights = deep_supervision_weights(len(logits))
-        each = [self._of_one(one.float(), nearest_labels(label_BXYZ, one.shape[2:])) for one in logits]
+        each = [
+            dice_cross_entropy(one.float(), nearest_labels(label_BXYZ, one.shape[2:]), self.weights) for one in logits
+        ]
         dice, entropy = (
             sum(
                 (weight * loss for weight, loss in zip(weights, losses, strict=True)),
@@ -75,31 +77,6 @@ class SegmentationLoss(nn.Module):
             for losses in zip(*each, strict=True)
         )
         return dice, entropy
-
-    def _of_one(self, logits_BCXYZ: Tensor, label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
-        ignored_BXYZ = label_BXYZ == IGNORED_LABEL
-        # background is no class of the Dice, and a probability of 0 adds nothing to its sums
-        known_BXYZ = label_BXYZ.masked_fill(ignored_BXYZ, 0)
-        dice = dice_loss(logits_BCXYZ.softmax(1) * ~ignored_BXYZ[:, None], known_BXYZ)
-        # summed separately: PyTorch's own mean has no fixed order of additions on a GPU
-        each_BXYZ = cross_entropy(logits_BCXYZ, label_BXYZ, self.weights, reduction="none", ignore_index=IGNORED_LABEL)
-        weight = self.weights[known_BXYZ].masked_fill(ignored_BXYZ, 0).sum()
-        # slab mixing can produce a crop with ignored voxels only: its loss is 0
-        return dice, each_BXYZ.sum() / torch.where(weight > 0, weight, 1)
-
-
-def dice_loss(probabilities_BCXYZ: Tensor, label_BXYZ: Tensor) -> Tensor:
-    """Return the mean Dice loss over samples and classes >= 1, bit-identical to MONAI's DiceLoss without background.
-
-    The same operations in the same order: the import of MONAI takes longer than that of PyTorch.
-    """
-    target_BCXYZ = torch.zeros_like(probabilities_BCXYZ).scatter_(1, label_BXYZ[:, None], 1)
-    found, wanted = probabilities_BCXYZ[:, 1:], target_BCXYZ[:, 1:]
-    axes = list(range(2, found.ndim))
-    both = torch.sum(found * wanted, axes)
-    found_alone = (torch.sum(found, axes) - both) * 0.5
-    wanted_alone = (torch.sum(wanted, axes) - both) * 0.5
-    return torch.mean(1 - (2 * both + 1e-5) / (2 * (both + found_alone + wanted_alone) + 1e-5))
 
 
 def nearest_labels(label_BXYZ: Tensor, shape: Sequence[int]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.components import largest_whole_component
 from freetumor_runtime.data.crop_source import CropMeasures, CropVerdict
-from freetumor_runtime.data.crops import PlannedCrop
+from freetumor_runtime.data.crops import PlannedCrop, augment_geometry
 from freetumor_runtime.data.nifti import write_synced
 from freetumor_runtime.synthesis.painted_crop import PaintedCrop
 from freetumor_runtime.training.pictures import tumor_facts, tumor_plane, undo_geometry
@@ -52,7 +52,7 @@ class TumorExamples:
         """Keep painted tumors by their verdict, and real tumors of the crops without a painted one."""
         for crop, one in zip(crops, painted, strict=True):
             if one.measures is None:
-                self.keep_real(step, crop, one.image_XYZ, one.label_XYZ)
+                self.keep_real(step, crop, one.image_XYZ)
             elif one.measures.synthetic_voxels > 0:
                 verdict = "accepted" if verdicts[(crop.item, crop.crop)].accepted else "rejected"
                 mask_XYZ = one.fake_label_XYZ != one.label_XYZ
@@ -79,18 +79,22 @@ class TumorExamples:
         volumes = {"host": image_XYZ * 255, "synthetic": fake_XYZ * 255, "mask": mask_XYZ}
         self._save("tumor", kind, step, crop, facts, volumes)
 
-    def keep_real(self, step: int, crop: PlannedCrop, image_XYZ: Tensor, label_XYZ: Tensor) -> None:
-        """Keep the largest real tumor that lies wholly in a crop. The volumes are augmented."""
+    def keep_real(self, step: int, crop: PlannedCrop, image_XYZ: Tensor) -> None:
+        """Keep the largest real tumor that lies wholly in a crop. `image_XYZ` is augmented.
+
+        Labels are read from the crop as it was sent, in host memory: a GPU would wait for a copy from it.
+        """
         if step >= _STEPS_WITH_REAL:
             return
+        label_XYZ = augment_geometry(crop.label, crop.augmentation)
         for organ in self._spec.organs:
             if all(self._counts[f"real_{organ.name}_{size}mm"] for size in _REAL_SIZES_MM):
                 continue
             mask_XYZ = label_XYZ == organ.tumorLabel
-            whole_XYZ = largest_whole_component(mask_XYZ.cpu().numpy()) if bool(mask_XYZ.any()) else None
+            whole_XYZ = largest_whole_component(mask_XYZ.numpy()) if bool(mask_XYZ.any()) else None
             if whole_XYZ is None:
                 continue
-            volumes = {"host": image_XYZ * 255, "mask": torch.from_numpy(whole_XYZ).to(image_XYZ.device)}
+            volumes = {"host": image_XYZ * 255, "mask": torch.from_numpy(whole_XYZ)}
             diameter = tumor_facts(volumes["mask"], self._spec.spacingMm, self._spec.windowHu)["diameterMm"]
             size = max(low for low in _REAL_SIZES_MM if low <= diameter)
             kind = f"{organ.name}_{size}mm"

@@ -44,10 +44,9 @@ def test_the_mask_of_the_chosen_windows_is_that_of_all(overlap):
     some = plan_windows(image_XYZ, PATCH, overlap, worth=seen.findings.near)
     assert seen.computed == network.windows == 6 * 3 * 3
     expected, found = logits(network, all_windows), logits(network, some)
-    # each voxel at most 6 voxels from a finding is in a core
-    near = ndimage.maximum_filter(seen.findings.found_XYZ.numpy(), 13, mode="constant")
-    assert some.cores_XYZ is not None and bool(some.cores_XYZ[torch.from_numpy(near)].all())
-    torch.testing.assert_close(expected[:, some.cores_XYZ], found[:, some.cores_XYZ])
+    # each voxel at most 6 voxels from a finding has all its windows
+    near = torch.from_numpy(ndimage.maximum_filter(seen.findings.found_XYZ.numpy(), 13, mode="constant"))
+    assert torch.equal(expected[:, near], found[:, near])
     assert torch.equal(expected.argmax(0), found.argmax(0)) and bool(expected.argmax(0).any())
     assert set(some.asked) < set(all_windows.asked)
     assert some.counts.left_out > all_windows.counts.windows / 3
@@ -78,15 +77,13 @@ def test_the_glance_stays_within_the_given_voxels():
     assert seen.findings.found_XYZ.any() and not seen.findings.found_XYZ[30:].any()
 
 
-def test_a_scan_smaller_than_a_patch_has_cores_inside_it():
+def test_windows_of_a_scan_smaller_than_a_patch_are_chosen_by_their_part_of_it():
     image_XYZ = torch.full((9, 40, 12), 0.25)
     image_XYZ[3, 7, 5] = 0.9
     seen = glance(Bright(), image_XYZ, PATCH, [1], padding_value=0.25)
     assert seen.findings.found_XYZ.shape == image_XYZ.shape and seen.findings.found_XYZ.sum() == 1
     plan = plan_windows(image_XYZ, PATCH, 0.5, padding_value=0.25, worth=seen.findings.near)
-    # their cores are the first 12 voxels, and the next 8
     assert plan.asked == ((0, 0, 0), (0, 8, 0)) and plan.counts.windows == 4
-    assert plan.cores_XYZ is not None and bool(plan.cores_XYZ[:, :20].all()) and not plan.cores_XYZ[:, 20:].any()
 
 
 def test_findings_of_a_coarser_grid_are_near_the_same_places():

@@ -82,6 +82,22 @@ def test_a_kept_region_never_costs_more_than_about_twice_its_windows(image_XYZ):
     assert field.computed <= 2 * field.windows
 
 
+def test_a_volume_that_all_boxes_need_is_computed_once_with_the_same_values(image_XYZ):
+    boxes = [(slice(x, x + 9), slice(x, x + 8), slice(0, 20)) for x in range(0, 20, 3)]
+    known, unknown = (
+        SlidingField(BatchStatistics(), image_XYZ, PATCH, 0.75, keep=True, boxes=count) for count in (len(boxes), 1)
+    )
+    for box in boxes:
+        assert torch.equal(known.at(box), unknown.at(box))
+    assert known.computed == known.windows < unknown.computed
+
+
+def test_few_small_boxes_do_not_compute_the_volume(image_XYZ):
+    field = SlidingField(BatchStatistics(), image_XYZ, PATCH, 0.5, keep=True, boxes=2)
+    field.at((slice(0, 4), slice(0, 4), slice(0, 4)))
+    assert field.computed == 1 < field.windows
+
+
 def test_finish_is_applied_once_a_voxel_is_known(image_XYZ):
     field = SlidingField(
         BatchStatistics(), image_XYZ, PATCH, 0.5, keep=True, finish=lambda out: out.argmax(0, keepdim=True) == 1

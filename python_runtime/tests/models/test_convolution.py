@@ -56,11 +56,17 @@ def test_quick_layers_give_what_pytorch_gives_with_the_same_keys(plain, channels
     features = torch.rand(2, 6, 10, 12, 14) + 5
     if channels_last:
         features = features.contiguous(memory_format=torch.channels_last_3d)
-    expected = copy.deepcopy(plain).double()(features.double()).float()
+    exact = features.double().requires_grad_()
+    expected = copy.deepcopy(plain).double()(exact)
     with torch.no_grad():
-        torch.testing.assert_close(ours(features), expected, rtol=1e-5, atol=1e-4)
-    ours(features.requires_grad_()).sum().backward()
-    assert features.grad is not None
+        torch.testing.assert_close(ours(features), expected.float(), rtol=1e-5, atol=1e-4)
+    upstream = torch.randn(expected.shape)
+    learned = ours(features.requires_grad_())
+    torch.testing.assert_close(learned, expected.float(), rtol=1e-5, atol=1e-4)
+    learned.backward(upstream)
+    expected.backward(upstream.double())
+    assert features.grad is not None and exact.grad is not None
+    torch.testing.assert_close(features.grad, exact.grad.float(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(10, 12, 14), (9, 11, 2)])

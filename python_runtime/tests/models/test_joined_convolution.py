@@ -40,6 +40,52 @@ def test_values_and_all_gradients_are_those_of_the_two_one_after_the_other(side,
         torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
 
 
+def test_a_frozen_layer_joins_its_weights_once_and_again_after_each_change(monkeypatch):
+    torch.manual_seed(3)
+    shapes = [(1, 5, 3, 4, 2), (1, 3, 6, 8, 4), (5, 4, 2, 2, 2), (4,), (6, 7, 3, 3, 3), (6,)]
+    coarse, skip, up_weight, up_bias, weight, bias = (torch.randn(shape) for shape in shapes)
+    calls = []
+    original = joined_convolution.join_weights
+    monkeypatch.setattr(joined_convolution, "join_weights", lambda *given: calls.append(1) or original(*given))
+
+    def joined(up_weight, up_bias, fresh=False):
+        if fresh:
+            joined_convolution._KEPT.clear()
+        named = {"up_weight": up_weight, "up_bias": up_bias, "weight": weight, "bias": bias}
+        return joined_convolution.upsample_and_convolve(coarse, skip, **named)
+
+    with torch.no_grad():
+        first = joined(up_weight, up_bias)
+        assert torch.equal(joined(up_weight, up_bias), first) and len(calls) == 1
+        for change in (up_weight, up_bias, weight):
+            change.mul_(2)
+            kept = joined(up_weight, up_bias)
+            assert not torch.equal(kept, first)
+            assert torch.equal(kept, joined(up_weight, up_bias, fresh=True))
+            first = kept
+        other = joined(up_weight + 1, up_bias)
+        assert torch.equal(other, joined(up_weight + 1, up_bias, fresh=True)) and not torch.equal(other, first)
+    before = len(calls)
+    joined(up_weight, up_bias)
+    joined(up_weight, up_bias)
+    assert len(calls) == before + 2
+
+
+def test_trained_weights_are_joined_in_every_call_because_fused_optimizers_hide_their_changes():
+    torch.manual_seed(4)
+    network, image = UNet3d(3, 4), torch.randn(1, 1, 32, 32, 32)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+    for _ in range(2):
+        network(image).square().mean().backward()
+        with torch.no_grad():
+            network(image)
+        optimizer.step()
+    with torch.no_grad():
+        kept = network(image)
+        joined_convolution._KEPT.clear()
+        assert torch.equal(kept, network(image))
+
+
 def test_it_pays_where_there_are_many_voxels_for_each_channel_and_only_on_a_cpu():
     assert joined_convolution.pays(torch.empty(1, 128, 32, 32, 32))
     assert not joined_convolution.pays(torch.empty(1, 512, 8, 8, 8))

@@ -88,7 +88,7 @@ def test_a_crop_of_ignored_voxels_alone_has_a_loss_of_0_and_no_gradient():
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
-def test_without_ignored_voxels_no_bit_of_loss_and_gradients_changes(memory_format):
+def test_without_ignored_voxels_no_bit_of_the_loss_changes_and_gradients_only_by_rounding(memory_format):
     label, _ = region_ids(share=0)
     weights = torch.tensor(WEIGHTS)
     plain, ours = logits(3, memory_format), logits(3, memory_format)
@@ -99,7 +99,7 @@ def test_without_ignored_voxels_no_bit_of_loss_and_gradients_changes(memory_form
     assert torch.equal(before, after)
     before.sum().backward()
     after.sum().backward()
-    assert torch.equal(plain.grad, ours.grad)
+    torch.testing.assert_close(ours.grad, plain.grad, rtol=0, atol=1e-6 * plain.grad.abs().max().item())
 
 
 def test_the_losses_of_synthesis_have_no_gradient_at_ignored_voxels():

@@ -29,9 +29,9 @@ def spec(tmp_path):
     )
 
 
-def crop(item, organ="liver", size="tiny"):
+def crop(item, organ="liver", size="tiny", label=None):
     tumor = PlannedTumor(organ, size, torch.ones(1, 1, 1), (0, 0, 0), 1.0, 0, (0, 0, 0), 0.2, 0)
-    label = torch.zeros(SHAPE, dtype=torch.uint8)
+    label = torch.zeros(SHAPE, dtype=torch.uint8) if label is None else label
     return PlannedCrop(item, 0, "a", label.to(torch.int16), label, TURNED, (tumor,), None, False)
 
 
@@ -115,11 +115,12 @@ def test_one_real_tumor_of_each_organ_and_diameter_is_kept(tmp_path):
     # larger, but cut by the crop
     label[30:60, 30:40, 4:8] = 2
     label[20:26, 20:26, 10:12] = 6
-    label, image = augment_geometry(label, TURNED), torch.full(SHAPE, 0.5)
-    real = PaintedCrop(augment_geometry(image, TURNED), label, image, label, None)
+    image_XYZ = augment_geometry(torch.full(SHAPE, 0.5), TURNED)
+    label_XYZ = augment_geometry(label, TURNED)
+    real = PaintedCrop(image_XYZ, label_XYZ, image_XYZ, label_XYZ, None)
     examples = TumorExamples(spec(tmp_path), 0)
     for step in range(3):
-        examples.keep_judged(step, [crop(step)], [real], {})
+        examples.keep_judged(step, [crop(step, label=label)], [real], {})
     assert names(tmp_path) == ["real_00000000_0_0_kidney_0mm", "real_00000000_0_0_liver_0mm"]
     picture = json.loads((tmp_path / "pictures/real_00000000_0_0_liver_0mm.json").read_text())
     assert (picture["kind"], picture["organ"]) == ("real", "liver")

@@ -94,7 +94,10 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
     .option('--scores <dir>', 'Score lesions by these tumor probabilities (default: by volume)')
     .option('--against-scores <dir>', 'Score lesions of --against by these tumor probabilities')
     .option('--operating-point <file>', 'Remove lesions below this operating point first; not from --against')
-    .option('--images <dir>', 'Read scans from this folder for the pictures of the report')
+    .option(
+      '--images <dir>',
+      'Read scans from this folder for pictures of the report and contrasts of lesions',
+    )
     .option(
       '--patients <file>',
       'Resample scans of a patient together; a manifest, or a text with lines case,patient',

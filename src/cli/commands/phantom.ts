@@ -32,7 +32,7 @@ export const addPhantomCommand: AddCommand = (program, io) => {
     .addOption(
       new Option(
         '--difficulty <difficulty>',
-        'Set the difficulty; hard: small tumors in uneven organs, not separable by a threshold; early: smaller',
+        'Set the difficulty; hard: small tumors in uneven organs, not separable by a threshold; early: smaller; late: larger',
       )
         .choices(DIFFICULTIES)
         .default('standard'),

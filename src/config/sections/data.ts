@@ -301,9 +301,9 @@ const phantoms = z.strictObject({
     source: OURS,
   }),
   difficulty: key(
-    z.enum(['standard', 'hard', 'early']).default('standard'),
+    z.enum(['standard', 'hard', 'early', 'late']).default('standard'),
     'Difficulty of the phantoms.',
-    '`hard` makes smaller tumors in uneven organs, which no threshold separates; `early` makes still smaller ones.',
+    '`hard` makes smaller tumors in uneven organs, which no threshold separates; `early` makes still smaller ones, `late` larger ones in the same organs.',
     { source: OURS },
   ),
 })

@@ -26,6 +26,9 @@ const SIZE_ODDS: Readonly<Record<'abdomen' | 'chest', BySize<number>>> = {
 }
 const RADIUS_VOXELS: BySize<number> = { tiny: 4, small: 8, medium: 16, large: 32 }
 
+/** No organ of the method is deeper. */
+const MAX_DEPTH_MM = 200
+
 const positions = z.strictObject({
   case: key(nonEmptyText, 'Id of the case, `dataset/stem`.', 'Other positions of the case are not used.', {
     source: OURS,
@@ -44,40 +47,74 @@ const positions = z.strictObject({
   ),
 })
 
-const curriculum = z.strictObject({
-  organ: key(
-    z.enum(ORGAN_NAMES),
-    'Organ of the measured tumors.',
-    'Organs are drawn in proportion to their weight times their rate of missed tumors.',
-    { source: OURS },
-  ),
-  diameterMm: key(
-    z
-      .tuple([z.number().min(0), positive.max(1000).nullable()])
-      .refine(([from, to]) => to === null || to > from, { message: 'must have an end above its start' }),
-    'Start and end of a range of diameters of balls of equal volume; null as end is twice the start.',
-    'Diameters are uniform in the range, but never below 5 mm or 3 voxels.',
-    { unit: 'mm', source: OURS },
-  ),
-  found: key(
-    natural,
-    'Number of real tumors in the range that the segmentor found.',
-    'A range with more found tumors is drawn less often.',
-    {
-      unit: 'tumors',
-      source: OURS,
-    },
-  ),
-  missed: key(
-    natural,
-    'Number of real tumors in the range that the segmentor missed.',
-    'A range with more missed tumors is drawn more often.',
-    {
-      unit: 'tumors',
-      source: OURS,
-    },
-  ),
-})
+/** The doubled end of a range must lie beyond the other end. */
+const ORDERED = { message: 'must have an end above its start; null stands for an end of twice the other one' }
+
+const depthMm = z
+  .tuple([z.number().min(0), positive.max(MAX_DEPTH_MM).nullable()])
+  .refine(([from, to]) => (to === null ? from > 0 : to > from), ORDERED)
+
+const hu = z.number().min(-2000).max(2000)
+const contrastHu = z
+  .tuple([hu.nullable(), hu.nullable()])
+  .refine(
+    ([from, to]) => (from === null ? to !== null && to < 0 : to === null ? from > 0 : to > from),
+    ORDERED,
+  )
+
+const curriculum = z
+  .strictObject({
+    organ: key(
+      z.enum(ORGAN_NAMES),
+      'Organ of the measured tumors.',
+      'Organs are drawn in proportion to their weight times their rate of missed tumors.',
+      { source: OURS },
+    ),
+    diameterMm: key(
+      z
+        .tuple([z.number().min(0), positive.max(1000).nullable()])
+        .refine(([from, to]) => to === null || to > from, { message: 'must have an end above its start' })
+        .optional(),
+      'Start and end of a range of diameters of balls of equal volume; null as end is twice the start.',
+      'Diameters are uniform in the range, but never below 5 mm or 3 voxels.',
+      { unit: 'mm', source: OURS },
+    ),
+    depthMm: key(
+      depthMm.optional(),
+      'Instead of `diameterMm`: range of distances from the centre to the boundary of the organ; null as end is twice the start.',
+      'The centre is uniform over the voxels of this depth; without any, it is drawn as usual.',
+      { unit: 'mm', source: OURS },
+    ),
+    contrastHu: key(
+      contrastHu.optional(),
+      'Instead of `diameterMm`: range of mean HU less the median of the organ around; a null end is twice the other.',
+      'Changes of HU are uniform in the range; only hand-crafted tumors can have it.',
+      { unit: 'HU', source: OURS },
+    ),
+    found: key(
+      natural,
+      'Number of real tumors in the range that the segmentor found.',
+      'A range with more found tumors is drawn less often.',
+      {
+        unit: 'tumors',
+        source: OURS,
+      },
+    ),
+    missed: key(
+      natural,
+      'Number of real tumors in the range that the segmentor missed.',
+      'A range with more missed tumors is drawn more often.',
+      {
+        unit: 'tumors',
+        source: OURS,
+      },
+    ),
+  })
+  .refine(
+    (one) =>
+      [one.diameterMm, one.depthMm, one.contrastHu].filter((range) => range !== undefined).length === 1,
+    { message: 'must have exactly one of diameterMm, depthMm and contrastHu' },
+  )
 
 export const simulationSection = z.strictObject({
   tumorsPerCrop: key(
@@ -142,13 +179,13 @@ export const simulationSection = z.strictObject({
   ),
   curriculum: key(
     z.array(curriculum).min(1).nullable(),
-    'Found and missed tumors by organ and size, or the name of the file `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing.',
-    'Tumors have the organs and sizes that the segmentor misses; organs in no entry follow the other keys.',
+    'Found and missed tumors by organ and range, or the name of `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing.',
+    'Tumors have the organs, sizes, depths and contrasts that the segmentor misses; organs in no entry follow the other keys.',
     { default: null, path: 'list', source: OURS },
   ),
   curriculumUniformShare: key(
     probability,
-    'Fraction of the aimed tumors whose range of diameters is drawn uniformly, so that no range vanishes.',
+    'Fraction of the aimed tumors whose range is drawn uniformly, so that no range vanishes.',
     'Higher values aim less; 1 draws all ranges of an organ equally often.',
     { unit: '0 to 1', default: 0.2, source: OURS },
   ),
@@ -186,5 +223,10 @@ export const simulationSection = z.strictObject({
 /** Number, organ, size, place and texture of planned tumors. */
 export type SimulationSection = DeepReadonly<z.infer<typeof simulationSection>>
 
-/** Real tumors of an organ in a range of diameters, found and missed by a segmentor. */
-export type MeasuredSize = NonNullable<SimulationSection['curriculum']>[number]
+/** Real tumors of an organ in a range of diameters, depths or contrasts, found and missed by a segmentor. */
+export type MeasuredRange = NonNullable<SimulationSection['curriculum']>[number]
+
+/** Those in a range of diameters. */
+export type MeasuredSize = Omit<MeasuredRange, 'diameterMm' | 'depthMm' | 'contrastHu'> & {
+  readonly diameterMm: NonNullable<MeasuredRange['diameterMm']>
+}

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
@@ -8,13 +7,12 @@ import { UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
 import { type CaseMeasures, parseCaseMeasures } from '../../evaluation/measures.js'
-import { missedSizes } from '../../evaluation/missed-sizes.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
 import { counted } from '../../plain-text.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import { makeFolder, makeWritableFolder, writeWhole } from '../../whole-file.js'
+import type { Region } from '../../volume/labels.js'
+import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { operatingPointSpec } from '../operating-point.js'
 import type { OperatingPointSpec } from '../ports/cases.js'
@@ -30,6 +28,7 @@ import {
   unpredictedWarnings,
 } from './label-conventions.js'
 import { distinctNames, type MaskFiles, type PairedMasks, pairMasks, patientsOfCases } from './mask-files.js'
+import { writeMissedRanges } from './missed-ranges.js'
 import { drawWorstCases } from './pictures.js'
 import { pointOf, scoresFolder } from './point-of-masks.js'
 import { scoresOf } from './score-files.js'
@@ -249,7 +248,9 @@ async function measureBoth(
   context: StageContext,
 ): Promise<MeasuredPart> {
   const first = await measure(masks, options, { ignored, point }, context)
-  const second = others && (await measure(others, options, { ignored, point: null }, context))
+  // contrasts are of the labels, so once is enough
+  const second =
+    others && (await measure(others, { ...options, images: undefined }, { ignored, point: null }, context))
   const ofMasks = { pairs: masks.pairs, scored: [...masks.scored] }
   return { ...ofMasks, otherPairs: others?.pairs ?? [], ignored, leftOut, point, first, second }
 }
@@ -262,7 +263,11 @@ async function measure(
 ): Promise<RawMeasures> {
   const profile = evaluateProfile(options)
   const ids = measuredIds(options)
-  const facts = { ids, pairs, organs, scored, operatingPoint: point?.rule ?? null }
+  const scans = await scansOfCases(
+    options.images,
+    pairs.map(({ id }) => id),
+  )
+  const facts = { ids, pairs, organs, scored, scans, operatingPoint: point?.rule ?? null }
   const spec = evaluateSpec(options, { profile, ignoredIds: ignored.ids, ...facts })
   const cases: CaseMeasures[] = []
   const failed: { caseId: string; error: CaseError }[] = []
@@ -294,7 +299,7 @@ async function concludeEvaluation(
     const out = resolve(options.out)
     await removeOldPage(out)
     await writeEvaluation(out, first.summary, first.cases, profile)
-    await writeMissedSizes(out, first.cases, options)
+    await writeMissedRanges(out, first.cases, options, context)
     if (second !== null && comparison !== null) {
       await makeFolder(join(out, 'against'))
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
@@ -346,18 +351,6 @@ function summarize(
   const removedLesions = fitting.reduce((sum, one) => sum + (one.removedLesions ?? 0), 0)
   const rule = point && { operatingPoint: { sha256: point.sha256, removedLesions } }
   return { summary: { ...figures, ...(labelNames && { labelNames }), ...rule }, cases: fitting, failed }
-}
-
-/** Write the file that `simulation.curriculum` names; none without true lesions, or if the ids may be those of another convention. */
-async function writeMissedSizes(
-  out: string,
-  cases: readonly CaseMeasures[],
-  { labelIds, region = 'abdomen' }: EvaluateOptions,
-): Promise<void> {
-  const file = join(out, 'missed-sizes.jsonl')
-  const sizes = labelIds === undefined ? missedSizes(cases, LABEL_SCHEMES[region].organs) : []
-  if (sizes.length === 0) await rm(file, { force: true })
-  else await writeWhole(file, sizes.map((one) => `${JSON.stringify(one)}\n`).join(''))
 }
 
 function compareBoth(

@@ -45,7 +45,7 @@ export interface EvaluateOptions {
   readonly operatingPoint?: string | undefined
   /** Measure the features of predicted lesions for `fitOperatingPoint`. Default: false. */
   readonly lesionFeatures?: boolean | undefined
-  /** Folder of scans, for the pictures of the report. */
+  /** Folder of scans, for the pictures of the report and the contrast of true lesions. */
   readonly images?: string | undefined
   /** Manifest, or lines `case,patient`. Default: every case is a patient of its own. */
   readonly patients?: string | undefined

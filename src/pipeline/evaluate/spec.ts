@@ -4,6 +4,7 @@ import { usableProcessors } from '../../usable-processors.js'
 import type { EvaluateSpec, OperatingPointSpec, PictureSpec } from '../ports/cases.js'
 import { withoutIgnored } from './ignored-ids.js'
 import type { MaskFiles } from './mask-files.js'
+import { organOfTumor, writesMissedRanges } from './missed-ranges.js'
 import type { EvaluateOptions, PictureOptions } from './settings.js'
 
 interface SpecParts {
@@ -17,12 +18,14 @@ interface SpecParts {
   /** Files with the tumor probabilities of each case. */
   readonly scored: ReadonlyMap<string, readonly string[]>
   readonly operatingPoint: OperatingPointSpec | null
+  /** Scan of each case that has one. */
+  readonly scans: ReadonlyMap<string, string>
 }
 
 /** Return the complete settings of an evaluation, as Python receives them. */
 export function evaluateSpec(
   options: EvaluateOptions,
-  { profile, ignoredIds, ids, pairs, organs, scored, operatingPoint }: SpecParts,
+  { profile, ignoredIds, ids, pairs, organs, scored, operatingPoint, scans }: SpecParts,
 ): EvaluateSpec {
   return {
     job: 'evaluate',
@@ -39,9 +42,11 @@ export function evaluateSpec(
       ...pair,
       organ: organs.get(pair.id) ?? null,
       scores: scored.get(pair.id) ?? [],
+      image: scans.get(pair.id) ?? null,
     })),
     lesionFeatures: options.lesionFeatures ?? false,
     operatingPoint,
+    organOfTumor: writesMissedRanges(options) ? organOfTumor(options) : null,
   }
 }
 

@@ -48,7 +48,7 @@ export function samplingPlan(config: RunConfig, cases: readonly SampledCase[]): 
       alternatives: config.job === 'segmentation',
       condition: config.job === 'synthesis' || config.region === 'chest' ? 'organ' : 'organWithoutTumor',
       perCrop: simulation.tumorsPerCrop,
-      ...sizeSettings(simulation, config.prepare.spacingMm),
+      ...sizeSettings(simulation, config.prepare),
       positions: simulation.positions,
       textureSizeVoxels: simulation.texture.sizeVoxels,
       textureCount: simulation.texture.count,

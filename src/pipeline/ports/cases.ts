@@ -141,11 +141,15 @@ export interface EvaluateSpec {
     readonly organ: string | null
     /** Probability files; their sum scores the lesions. Empty for no scores. */
     readonly scores: readonly string[]
+    /** Scan on which the contrast of true lesions is measured. */
+    readonly image: string | null
   }[]
   /** Measure the features of predicted lesions that an operating point may use. */
   readonly lesionFeatures: boolean
   /** Removes predicted lesions first; null keeps all. */
   readonly operatingPoint: OperatingPointSpec | null
+  /** Tumor id -> id of its organ: depth and contrast of true lesions are measured; null: they are not. */
+  readonly organOfTumor: Readonly<Record<string, number>> | null
 }
 
 /** One case's measures; the form of python_runtime/freetumor_runtime/evaluation/case_metrics.py. */

@@ -27,6 +27,8 @@ export interface SynthesizeSpec {
     readonly plugin: PluginSpec | null
   } | null
   readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
+  /** Number of tumors that are planned for a case, over all variants. */
+  readonly tumorsPerCase: number
   readonly baseline: BaselineSpec | null
   readonly judgeOverlap: number
   readonly judgeWindowBatch: number

@@ -179,7 +179,7 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
 }
 
 function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, variant: number): Variant {
-  const sizes = sizeSettings(settings.simulation, settings.prepare.spacingMm)
+  const sizes = sizeSettings(settings.simulation, settings.prepare)
   const tumors = range(settings.synthesize.tumorsPerVariant).map((tumor): Tumor => {
     // for a case without any of the organs, the ledger still names the missing organ
     const present = working.organs.length > 0 ? working.organs : settings.organs

@@ -62,7 +62,7 @@ export function triedLine(
   grid: { readonly affine: Affine; readonly start: Vec3 },
   hasBaseline: boolean,
 ): SynthesisLine {
-  const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } = plan
+  const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart } = plan
   const inCase = ([x, y, z]: Vec3): Vec3 => [x + grid.start[0], y + grid.start[1], z + grid.start[2]]
   return {
     ...start,
@@ -75,7 +75,8 @@ export function triedLine(
       edgeSigma,
       textureIndex,
       textureStart,
-      handcraftedDifference,
+      handcraftedDifference: plan.handcraftedDifference,
+      ...(plan.aimed ? { aimed: plan.aimed } : {}),
     },
     ...(source === null
       ? {}

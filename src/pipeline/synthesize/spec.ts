@@ -53,6 +53,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
             plugin: plugins.generator,
           },
     generatorWindows: { overlap: synthesize.overlap, windowBatch: synthesize.windowBatch },
+    tumorsPerCase: synthesize.variants * synthesize.tumorsPerVariant,
     baseline:
       baseline === null && plugins.baseline === null
         ? null

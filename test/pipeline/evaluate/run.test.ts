@@ -1,12 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { loadConfig } from '../../../src/config/load.js'
 import { DataError, UsageError } from '../../../src/errors.js'
 import type { CaseMeasures } from '../../../src/evaluation/measures.js'
 import { evaluateMasks } from '../../../src/pipeline/evaluate/run.js'
 import type { EvaluateOptions } from '../../../src/pipeline/evaluate/settings.js'
 import type { EvaluateSpec, PictureSpec } from '../../../src/pipeline/ports/cases.js'
 import { writeAnyReport } from '../../../src/pipeline/report/write.js'
+import { sizeSettings } from '../../../src/pipeline/tumor-sizes.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { lesion, measuredCase, overlap } from '../../helpers/measures.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -376,4 +378,59 @@ test('a folder for results that exists and cannot be written ends the evaluation
     message: expect.stringMatching(/^\/proc: cannot be written/),
   })
   expect(specs).toEqual([])
+})
+
+describe('the file for simulation.curriculum', () => {
+  const lesions = [
+    lesion('true', 7, false, { depthMm: 3, contrastHu: -25 }),
+    lesion('true', 12, true, { depthMm: 20 }),
+  ]
+  const file = () => join(folder, 'out/missed-sizes.jsonl')
+
+  test('has the depths and contrasts of the labels, for a training', async () => {
+    fill('labels', 'a', 'b')
+    fill('masks', 'a', 'b')
+    fill('other', 'a', 'b')
+    fill('scans', 'a')
+    const against = join(folder, 'other')
+    await evaluate((_, id) => (id === 'a' ? { lesions } : {}), { images: join(folder, 'scans'), against })
+    const scan = join(folder, 'scans/a.nii.gz')
+    expect(specs[0]).toMatchObject({
+      organOfTumor: { 2: 1, 4: 3, 6: 5 },
+      cases: [{ image: scan }, { image: null }],
+    })
+    // contrasts are of the labels: the second folder of masks has no others
+    expect(specs.at(-1)!.cases.map(({ image }) => image)).toEqual([null, null])
+    expect(notes).toContain(
+      'contrast of 1 of 2 true lesions: unknown (no scan on the grid of the label, or no organ around them)',
+    )
+    const yaml = join(folder, 'run.yaml')
+    writeFileSync(yaml, 'job: baseline\ndata: { root: ., datasets: [{ name: BTCV }] }\n')
+    const { simulation, prepare } = await loadConfig(yaml, { set: [`simulation.curriculum=${file()}`] })
+    expect(simulation.curriculum).toEqual([
+      { organ: 'liver', diameterMm: [0, 5], found: 0, missed: 0 },
+      { organ: 'liver', diameterMm: [5, 10], found: 0, missed: 1 },
+      { organ: 'liver', diameterMm: [10, 20], found: 1, missed: 0 },
+      { organ: 'liver', depthMm: [0, 5], found: 0, missed: 1 },
+      { organ: 'liver', depthMm: [5, 15], found: 0, missed: 0 },
+      { organ: 'liver', depthMm: [15, null], found: 1, missed: 0 },
+      { organ: 'liver', contrastHu: [-60, -20], found: 0, missed: 1 },
+    ])
+    const [aimed] = sizeSettings(simulation, prepare).curriculum!
+    expect(aimed!.depthsMm.map(({ probability }) => probability.toFixed(4))).toEqual([
+      '0.4667',
+      '0.3333',
+      '0.2000',
+    ])
+    expect(aimed!.contrastsHu).toMatchObject([{ from: -60, to: -20 }])
+  })
+
+  test('is not written for ids of another convention, which are not measured for it', async () => {
+    fill('labels', 'a')
+    fill('masks', 'a')
+    await evaluate(() => ({ lesions }), { labelIds: [1, 2], tumorIds: [2], images: fill('scans', 'a') })
+    expect(specs[0]!.organOfTumor).toBeNull()
+    expect(existsSync(file())).toBe(false)
+    expect(notes.join()).not.toContain('contrast of')
+  })
 })

@@ -9,7 +9,7 @@ import {
   sizesMissed,
 } from '../../../scripts/experiments/early-figures.js'
 import { writeEarlyPage } from '../../../scripts/experiments/early-page.js'
-import { EARLY_PLAN } from '../../../scripts/experiments/early-plan.js'
+import { EARLY_PLAN, SHRUNK_PLAN } from '../../../scripts/experiments/early-plan.js'
 import { concludeEarly, successPower } from '../../../scripts/experiments/early-verdict.js'
 import type { ScoredCase } from '../../../scripts/experiments/policy-figures.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -93,6 +93,16 @@ describe('the verdict on early tumors', () => {
     expect(verdict.lesions).toEqual([50, 50, 50])
   })
 
+  it('compares the two arms that the plan names', () => {
+    const cells = [1, 2].map((seed) => {
+      const { arms, ...rest } = cell(seed, 0)
+      return { ...rest, arms: { ...arms, shrunk: arms.realOnly! } }
+    })
+    const { primary, toRealOnly } = concludeEarly(SHRUNK_PLAN, cells)
+    expect(primary!.gain.mean).toBeCloseTo(-0.2, 12)
+    expect(Object.keys(toRealOnly)).toEqual(['uniformSizes', 'shrunk'])
+  })
+
   it('is none for a smaller mean, or a wide interval', () => {
     expect(concludeEarly(EARLY_PLAN, [cell(1, 2), cell(2, 2), cell(3, 2)]).primary!.success).toBe(false)
     expect(concludeEarly(EARLY_PLAN, [cell(1, 12), cell(2, -6), cell(3, 6)]).primary!.success).toBe(false)
@@ -110,7 +120,7 @@ it('the page has the arm with the lowest sensitivity first, and states that a ru
   const out = temporaryFolder()
   const frozen = { plan: EARLY_PLAN, commit: 'c0ffee', seeds: [1000, 1002] }
   const page = readFileSync(
-    await writeEarlyPage(out, frozen, cells, concludeEarly(EARLY_PLAN, cells)),
+    await writeEarlyPage('Early?', out, frozen, cells, concludeEarly(EARLY_PLAN, cells)),
     'utf8',
   )
   expect(page).toContain('Not complete; so far: no verdict')
