@@ -43,6 +43,10 @@ def main() -> int:
     return 0 if row["size"] <= MOST_SHARE and row["ours"]["median"] <= MOST_SECONDS else 1
 
 
+def specification() -> PrepareSpec:
+    return PrepareSpec("prepare", "", 1, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, "none", True, ())
+
+
 def measured(folder: Path, image: str | None, label: str | None) -> dict:
     if image is None and SHARED.exists():
         image = str(SHARED)
@@ -52,7 +56,7 @@ def measured(folder: Path, image: str | None, label: str | None) -> dict:
         image, label = str(folder / "image.nii.gz"), str(folder / "label.nii.gz")
     ids = {str(value): min(value, 6) for value in range(1, 256)} if label is not None else {}
     case = PrepareCase("one", image, label, ids)
-    spec = PrepareSpec("prepare", "", 1, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, "none", True, ())
+    spec = specification()
     plain, packed = (
         prepare_case(case, replace(spec, directory=str(folder / compression), compression=compression))
         for compression in ("none", "blosc")

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
+from freetumor_runtime.config.cases import PredictSpec
+from freetumor_runtime.config.parsing import parse
 from freetumor_runtime.models import convolution
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
@@ -58,47 +60,58 @@ def network_of(settings: dict) -> nn.Module:
 
 
 def ours(network: nn.Module, glancer: nn.Module | None, settings: dict, image: str, name: str) -> dict:
-    from freetumor_runtime.config.cases import GlanceSpec, PredictCase, PredictMember, PredictSpec
-    from freetumor_runtime.config.common import SlidingWindowsSpec
     from freetumor_runtime.inference.ensemble import predictor_of
     from freetumor_runtime.jobs.predict import predict_case
 
-    case = PredictCase("scan", image, None, None, name)
-    member = PredictMember("", None, None)
-    side, spacing_mm = settings["glancePatch"], settings["glanceSpacingMm"]
-    glance = GlanceSpec(member, tuple(settings["windowHu"]), (spacing_mm,) * 3, (side,) * 3)
-    spec = PredictSpec(
-        job="predict",
-        directory=settings["out"],
-        members=(member,),
-        plugin=None,
-        device="cpu",
-        processesPerNode=1,
-        threadsPerProcess=settings["threads"],
-        precision="fp32",
-        windowHu=tuple(settings["windowHu"]),
-        spacingMm=tuple(settings["spacingMm"]),
-        patchVoxels=tuple(settings["patch"]),
-        windows=SlidingWindowsSpec(settings["overlap"], settings["blend"], settings["windowBatch"]),
-        windowChoice=settings["windows"],
-        mirrorAxes=(),
-        cropForeground=True,
-        padding="lowerEnd",
-        minForeground=0.0,
-        grid="original",
-        resampling="nearest",
-        method="freetumor",
-        dataType="uint8",
-        tumorOutputs=tuple(settings["tumors"]),
-        organIds=(),
-        maskIds=tuple(settings["maskIds"]),
-        probabilities=(),
-        cases=(case,),
-        glance=None if glancer is None else glance,
-    )
+    spec = specification(settings, image, name)
     look = None if glancer is None else predictor_of(glancer, (), "fp32")
-    result = predict_case(spec, [predictor_of(network, (), "fp32")], CPU, case, glancer=look)
+    result = predict_case(spec, [predictor_of(network, (), "fp32")], CPU, spec.cases[0], glancer=look)
     return {"file": str(Path(settings["out"]) / f"{name}.nii.gz"), **result}
+
+
+def specification(settings: dict, image: str, name: str) -> PredictSpec:
+    member = {"checkpoint": "", "patchMerging": None, "weights": None}
+    glance = {
+        "member": member,
+        "windowHu": settings["windowHu"],
+        "spacingMm": [settings["glanceSpacingMm"]] * 3,
+        "patchVoxels": [settings["glancePatch"]] * 3,
+    }
+    raw = {
+        "job": "predict",
+        "directory": settings["out"],
+        "members": [member],
+        "plugin": None,
+        "device": "cpu",
+        "processesPerNode": 1,
+        "threadsPerProcess": settings["threads"],
+        "precision": "fp32",
+        "windowHu": settings["windowHu"],
+        "spacingMm": settings["spacingMm"],
+        "patchVoxels": settings["patch"],
+        "windows": {
+            "overlap": settings["overlap"],
+            "blend": settings["blend"],
+            "windowBatch": settings["windowBatch"],
+        },
+        "windowChoice": settings["windows"],
+        "mirrorAxes": [],
+        "cropForeground": True,
+        "padding": "lowerEnd",
+        "minForeground": 0.0,
+        "grid": "original",
+        "resampling": "nearest",
+        "method": "freetumor",
+        "dataType": "uint8",
+        "tumorOutputs": settings["tumors"],
+        "organIds": [],
+        "maskIds": settings["maskIds"],
+        "probabilities": [],
+        "cases": [{"id": "scan", "image": image, "organMask": None, "label": None, "name": name}],
+        "operatingPoint": None,
+        "glance": glance if settings["glance"] else None,
+    }
+    return parse(PredictSpec, raw, "bench")
 
 
 def reference(network: nn.Module, settings: dict, image: str, name: str) -> dict:

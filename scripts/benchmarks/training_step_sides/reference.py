@@ -4,31 +4,47 @@ import argparse
 from collections.abc import Iterator
 
 import torch
-from monai.losses import DiceCELoss
-from monai.networks.nets import SwinUNETR
+from plain_small import SmallUNet, dice_and_cross_entropy
 from plain_unet import UNet
-from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
-from training_step_sides.ours import SEED, crops, specification
-
-from freetumor_runtime.synthesis.texture import TextureBank
+from training_step_sides.ours import LEARNING_RATE, SEED, WEIGHTS, all_crops, specification
 
 SYNTHETIC, REAL = 3, 2
 
 
 def steps(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True, warn_only=options.device == "cuda")
-    yield from synthesis(options) if options.step == "synthesis" else segmentation(options)
+    if options.step != "small":
+        torch.use_deterministic_algorithms(True, warn_only=options.device == "cuda")
+        # as on our side: it costs time, and every element is written
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    yield from {"synthesis": synthesis, "segmentation": segmentation, "small": small}[options.step](options)
+
+
+def small(options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    """Train the small segmentor: PyTorch's layers, loss by autograd, fused AdamW, and the default allocator."""
+    made = all_crops(options)
+    network = SmallUNet(7, 16, 3).train()
+    network.load_state_dict(torch.load(options.folder / "segmentor.pt", weights_only=True)["state_dict"])
+    rate = LEARNING_RATE["small"]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01, amsgrad=True, fused=True)
+    for crops in made[: options.steps + 1]:
+        image = torch.stack([((crop.image_hu.float() + 175) / 425).clamp(0, 1) for crop in crops])[:, None]
+        label = torch.stack([crop.label for crop in crops]).long()
+        optimizer.zero_grad()
+        total = dice_and_cross_entropy(network(image), label, WEIGHTS)
+        total.backward()
+        optimizer.step()
+        yield {"total": total.item()}
 
 
 def synthesis(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     generator, discriminator, judge = load_gan(options)
     discriminator.network.load_state_dict(discriminator_weights(options))
     optimizers = [torch.optim.Adam(net.parameters(), lr=1e-4, betas=(0.0, 0.999)) for net in (generator, discriminator)]
-    for step in range(options.steps + 1):
-        canvas = [Canvas(crop, options) for crop in crops(step, options)]
+    for crops in all_crops(options)[: options.steps + 1]:
+        canvas = [Canvas(crop, options) for crop in crops]
         image = torch.stack([one.image for one in canvas])[:, None]
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -59,6 +75,8 @@ def synthesis(options: argparse.Namespace) -> Iterator[dict[str, float]]:
 
 
 def segmentation(options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    from monai.losses import DiceCELoss
+
     generator, _, judge = load_gan(options)
     network = swin_unetr(options, 3).train()
     network.load_state_dict(torch.load(options.folder / "segmentor.pt", weights_only=True)["state_dict"])
@@ -66,9 +84,9 @@ def segmentation(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-4, weight_decay=0.01, amsgrad=True)
     loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
     mapped = torch.tensor([0, 1, 2, 2], device=options.device)
-    for step in range(options.steps + 1):
+    for crops in all_crops(options)[: options.steps + 1]:
         images, labels = [], []
-        for crop in crops(step, options):
+        for crop in crops:
             canvas = Canvas(crop, options)
             with torch.no_grad():
                 fake, roles = paint([canvas], generator(canvas.image[None, None]), 0)
@@ -91,6 +109,8 @@ class Canvas:
     """Return a windowed crop (no augmentation was drawn), its tumors' shapes and textures."""
 
     def __init__(self, crop, options: argparse.Namespace) -> None:
+        from freetumor_runtime.synthesis.texture import TextureBank
+
         spec = specification(options)
         bank = TextureBank(spec.synthesis.textureDirectory, spec.synthesis.textureSizeVoxels, 0)
         self.image = ((crop.image_hu.to(options.device).float() + 175) / 425).clamp(0, 1)
@@ -108,6 +128,8 @@ class Canvas:
 
 def paint(canvases: list[Canvas], raw: Tensor, draw: int) -> tuple[Tensor, Tensor]:
     """Paint by docs/method.md 6: images [B, 1, X, Y, Z] float32 and roles [B, X, Y, Z]."""
+    from scipy.ndimage import gaussian_filter
+
     kernel = torch.exp(-(torch.arange(-3.0, 4.0, device=raw.device).double() ** 2) / 2)
     kernel = kernel[:, None, None] * kernel[:, None] * kernel
     kernel = (kernel / kernel.sum())[None, None]
@@ -167,6 +189,8 @@ def discriminator_weights(options: argparse.Namespace) -> dict[str, Tensor]:
 
 
 def swin_unetr(options: argparse.Namespace, outputs: int) -> nn.Module:
+    from monai.networks.nets import SwinUNETR
+
     return SwinUNETR(
         in_channels=1,
         out_channels=outputs,
