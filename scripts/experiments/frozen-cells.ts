@@ -1,7 +1,7 @@
 /** Cells of an experiment whose plan is frozen: each seed has its own cases, and several processes may share the seeds. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type CellContext, readJson } from './cell.js'
+import { type CellContext, readJson, Stopped } from './cell.js'
 import { refuseAnotherPlan, Usage } from './command-line.js'
 import { CpuClock } from './cpu-clock.js'
 import { type Cell, cellName } from './plan.js'
@@ -63,7 +63,7 @@ function cellsOf(plan: CellPlan, seeds: readonly number[]): Cell[] {
 function openContext(): CellContext {
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => stop.abort(new Error(signal)))
+    process.once(signal, () => stop.abort(new Stopped(signal)))
   const clock = new CpuClock().start()
   const say = (text: string): void =>
     void process.stderr.write(

@@ -1,8 +1,10 @@
 /** The command line of an experiment with a frozen plan: `pilot`, `freeze`, `run` and `page`. */
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { resolveSections } from '../../dist/config/resolve-sections.js'
+import { cannotBeRead } from '../../dist/system-errors.js'
 import { runMain, Usage, wholeNumbers } from './command-line.js'
 import { completeCells, partOf, type RunCell, runCells } from './frozen-cells.js'
 import type { Entrant } from './plan.js'
@@ -76,7 +78,9 @@ async function main<P extends AnyPlan, C>(experiment: FrozenExperiment<P, C>): P
       for (const flag of OF_PILOT)
         if (values[flag] !== undefined) throw new Usage(`--${flag}: of a pilot only`)
       const plan = await entered(planOf(experiment.plan, values), values.entrant, experiment)
-      await writeFile(planFile, `${JSON.stringify(plan, null, 2)}\n`)
+      await writeFile(planFile, `${JSON.stringify(plan, null, 2)}\n`).catch((error: Error) => {
+        throw new Usage(`--plan: ${error.message}`)
+      })
       return print([planFile, 'commit it: its seeds derive from the commit'])
     }
     case 'run':
@@ -84,6 +88,7 @@ async function main<P extends AnyPlan, C>(experiment: FrozenExperiment<P, C>): P
       const frozen = await readFrozen<P>(planFile).catch((error: Error) => {
         throw new Usage(error.message)
       })
+      refusePlanOfAnother(frozen.plan, experiment, planFile)
       const out = resolve(values.out ?? folder)
       if (command === 'run') await runCells(out, frozen.plan, frozen.seeds, part, experiment.runCell)
       const cells = await completeCells<C>(out, frozen.plan, frozen.seeds)
@@ -102,8 +107,13 @@ async function entered<P extends AnyPlan, C>(
 ): Promise<P> {
   if (file === undefined) return plan
   if (enter === undefined) throw new Usage(`--entrant: ${name} takes no synthesizer`)
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new Usage(`--entrant: ${error.message}`)
+  return enter(plan, await readEntrant(file))
+}
+
+/** Return the section `networks.generator` of a JSON file. @throws Usage */
+export async function readEntrant(file: string): Promise<Entrant> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new Usage(`--entrant: ${cannotBeRead(file, error.code)}`)
   })
   try {
     const section = JSON.parse(text)
@@ -112,10 +122,34 @@ async function entered<P extends AnyPlan, C>(
       region: 'abdomen',
       networks: { generator: section },
     })
-    return enter(plan, section)
+    checkEntrant(section)
+    return section
   } catch (error) {
     throw new Usage(`${file}: ${(error as Error).message}`)
   }
+}
+
+/** Refuse a section without weights or program, before any training starts. */
+function checkEntrant(section: Entrant | null): void {
+  const checkpoint = section?.checkpoint ?? null
+  if ((checkpoint === null) === ((section?.plugin ?? null) === null))
+    throw new Usage(
+      'no synthesizer (expected {"checkpoint": FILE} or {"plugin": {"python": PROGRAM, "command": [...]}})',
+    )
+  if (typeof checkpoint === 'string' && !existsSync(checkpoint))
+    throw new Usage(`${checkpoint}: file not found`)
+}
+
+/** Refuse the frozen plan of another experiment: its arms answer another question. @throws Usage */
+export function refusePlanOfAnother(
+  found: Pick<AnyPlan, 'arms'>,
+  { name, plan }: { readonly name: string; readonly plan: Pick<AnyPlan, 'arms'> },
+  file: string,
+): void {
+  const arms = found.arms.filter((arm) => arm !== 'entrant').join(', ')
+  const own = plan.arms.join(', ')
+  if (arms !== own)
+    throw new Usage(`--plan: ${file}: not a plan of ${name} (expected the arms ${own}, found ${arms})`)
 }
 
 function planOf<P extends AnyPlan>(plan: P, values: Values): P {

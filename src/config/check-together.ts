@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { paintsTumors } from './jobs.js'
+import { ORGAN_NAMES } from './key.js'
 import { networkStages, sideMultiples } from './network-stages.js'
 import type { RunConfig } from './schema.js'
 import type { PluginSettings } from './sections/networks.js'
@@ -19,6 +20,7 @@ export function checkTogether(config: RunConfig, name: string): void {
   checkRanks(config, fail)
   checkTarget(config, fail)
   checkPatch(config, fail)
+  checkAimedOrgans(config, fail)
   if (job === 'synthesis') {
     if (networks.baseline === null)
       fail('networks.baseline: missing (expected for job synthesis)', 'set networks.baseline.checkpoint')
@@ -158,6 +160,16 @@ function checkTumors(
       'simulation.sizeOdds: all odds are 0 (expected at least one above 0)',
       'set the odds of one size above 0',
     )
+}
+
+function checkAimedOrgans({ simulation, region }: RunConfig, fail: Fail): void {
+  const organs = ORGAN_NAMES.filter((organ) => (organ === 'lung') === (region === 'chest'))
+  for (const [at, { organ }] of (simulation.curriculum ?? []).entries())
+    if (!organs.includes(organ))
+      fail(
+        `simulation.curriculum.${at}.organ: not an organ of the region ${region} (expected one of ${organs.join(', ')}, found ${organ})`,
+        'remove the entry, or name the file of an evaluation of this region',
+      )
 }
 
 function checkContrasts(

@@ -24,9 +24,14 @@ describe('an entry of a curriculum', () => {
   })
 
   it.each([
-    [{}, /exactly one of diameterMm, depthMm and contrastHu/],
+    [{}, /expected exactly one of diameterMm, depthMm and contrastHu/],
     [{ diameterMm: [5, 10], depthMm: [0, 5] }, /exactly one of/],
-    [{ depthMm: [5, 5] }, /depthMm.*end above its start/],
+    [{ depthMm: [5, 5] }, /depthMm.*\(expected an end above its start/],
+    [{ diameterMm: [5, 5] }, /diameterMm.*\(expected an end above its start/],
+    [
+      { organ: 'lung', depthMm: [0, 5] },
+      /organ: not an organ of the region abdomen \(expected one of liver, pancreas, kidney, found lung\)/,
+    ],
     [{ depthMm: [0, null] }, /depthMm.*end above its start/],
     [{ depthMm: [-1, 5] }, /depthMm/],
     [{ depthMm: [5, 1e6] }, /depthMm/],

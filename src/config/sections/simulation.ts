@@ -48,7 +48,7 @@ const positions = z.strictObject({
 })
 
 /** The doubled end of a range must lie beyond the other end. */
-const ORDERED = { message: 'must have an end above its start; null stands for an end of twice the other one' }
+const ORDERED = { message: 'an end above its start; null stands for an end of twice the other one' }
 
 const depthMm = z
   .tuple([z.number().min(0), positive.max(MAX_DEPTH_MM).nullable()])
@@ -73,7 +73,7 @@ const curriculum = z
     diameterMm: key(
       z
         .tuple([z.number().min(0), positive.max(1000).nullable()])
-        .refine(([from, to]) => to === null || to > from, { message: 'must have an end above its start' })
+        .refine(([from, to]) => to === null || to > from, { message: 'an end above its start' })
         .optional(),
       'Start and end of a range of diameters of balls of equal volume; null as end is twice the start.',
       'Diameters are uniform in the range, but never below 5 mm or 3 voxels.',
@@ -113,7 +113,7 @@ const curriculum = z
   .refine(
     (one) =>
       [one.diameterMm, one.depthMm, one.contrastHu].filter((range) => range !== undefined).length === 1,
-    { message: 'must have exactly one of diameterMm, depthMm and contrastHu' },
+    { message: 'exactly one of diameterMm, depthMm and contrastHu' },
   )
 
 export const simulationSection = z.strictObject({

@@ -29,7 +29,7 @@ export const synthesizeSection = z.strictObject({
   ),
   shrunkDiameterMm: key(
     z.tuple([positive.max(200), positive.max(200)]).refine(([least, most]) => most >= least, {
-      message: 'must have the smaller diameter first',
+      message: 'the smaller diameter first',
     }),
     'Smallest and largest diameter of copies by method `shrunk`, of balls of equal volume.',
     'A diameter is drawn uniformly; no tumor is enlarged.',

@@ -402,7 +402,7 @@ describe('the file for simulation.curriculum', () => {
     // contrasts are of the labels: the second folder of masks has no others
     expect(specs.at(-1)!.cases.map(({ image }) => image)).toEqual([null, null])
     expect(notes).toContain(
-      'contrast of 1 of 2 true lesions: unknown (no scan on the grid of the label, or no organ around them)',
+      'contrast of 1 of 2 true lesions: unknown (no readable scan on the grid of the label, or no organ around them) in a',
     )
     const yaml = join(folder, 'run.yaml')
     writeFileSync(yaml, 'job: baseline\ndata: { root: ., datasets: [{ name: BTCV }] }\n')
