@@ -13,6 +13,8 @@
  * - `list`: `data check` of the manifest, up to its first case
  * - `estimate`: `prepare --estimate` of a configuration with the manifest
  * - `audit`: `data audit` of the manifest; all fingerprints are cached
+ * - `resume`: `prepare` of the manifest, stopped after a minute, and the resumed one, stopped after another minute; not
+ *   among the default rows
  *
  * A peak is that of the resident memory of each process of a command (VmHWM).
  */
@@ -40,6 +42,7 @@ import { writeNifti } from '../../dist/volume/nifti-write.js'
 
 const MAIN = resolve(import.meta.dirname, '../../dist/cli/main.js')
 const ROWS = ['read', 'list', 'estimate', 'audit']
+const RESUME_SECONDS = 60
 /** A file has at most 65,000 links. */
 const LINKS = 10_000
 const SIDE = 8
@@ -76,6 +79,7 @@ const commands = {
     join(folder, 'imported.json'),
   ],
   estimate: [MAIN, 'prepare', '--estimate', '--config', join(folder, 'run.yaml')],
+  resume: [MAIN, 'prepare', '--config', join(folder, 'run.yaml')],
   audit: [MAIN, 'data', 'audit', manifest, '--workers', values.workers, '--cache', cache],
 }
 
@@ -83,7 +87,9 @@ try {
   if (!existsSync(manifest)) await makeFiles()
   const report = { cases: total, manifestMb: Math.round(statSync(manifest).size / 1e6), rows: {} }
   for (const row of values.rows.split(',')) {
-    report.rows[row] = await measure(commands[row])
+    const limit = row === 'resume' ? RESUME_SECONDS : Infinity
+    if (row === 'resume') report.rows['before resume'] = await measure(commands[row], limit)
+    report.rows[row] = await measure(commands[row], limit)
     console.error(`${row}: ${JSON.stringify(report.rows[row])}`)
   }
   console.log(JSON.stringify(report, null, 2))
@@ -101,8 +107,11 @@ function moduleCode(statement) {
   ].join('\n')
 }
 
-/** Run Node with arguments; return its time, and the peak memory of it and of each process below it. */
-async function measure(argv) {
+/**
+ * Run Node with arguments; return its time, and the peak memory of it and of each process below it.
+ * @param limit seconds after which SIGTERM stops it
+ */
+async function measure(argv, limit) {
   const started = performance.now()
   const flags = argv[0] === '-e' ? ['--input-type=module'] : []
   const child = spawn(process.execPath, [...flags, ...argv], {
@@ -129,8 +138,10 @@ async function measure(argv) {
     processor = Math.max(processor, now)
   }
   const timer = setInterval(watch, 50)
+  const stop = Number.isFinite(limit) ? setTimeout(() => child.kill('SIGTERM'), 1000 * limit) : null
   const code = await new Promise((done) => child.once('close', done))
   clearInterval(timer)
+  clearTimeout(stop)
   const seconds = Number(((performance.now() - started) / 1000).toFixed(1))
   const peakMb = [...peaks]
     .map(([name, mb]) => ({ process: name.replace(/ \d+$/, ''), mb }))
