@@ -116,7 +116,8 @@ def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -
     """
     (answer,) = _in_children(module, function, [(arguments, limits)])
     if "error" in answer:
-        kinds = {kind.kind: kind for kind in (FreetumorError, *FreetumorError.__subclasses__())}
+        # the base class last: a subclass without a kind of its own may take other arguments
+        kinds = {kind.kind: kind for kind in (*FreetumorError.__subclasses__(), FreetumorError)}
         raised = answer["error"]
         raise kinds.get(raised["kind"], FreetumorError)(raised["message"], raised["hint"])
     return answer["value"]

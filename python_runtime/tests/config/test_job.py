@@ -20,7 +20,8 @@ EVALUATE = {
     "predictionMap": None,
     "labelMap": {"3": 1},
     "ignoredIds": [],
-    "cases": [{"id": "a", "prediction": "p", "label": "l", "organ": None, "scores": []}],
+    "organOfTumor": {},
+    "cases": [{"id": "a", "prediction": "p", "label": "l", "organ": None, "scores": [], "image": None}],
 }
 
 
@@ -42,7 +43,7 @@ def test_a_complete_spec_loads(tmp_path):
         ({"workers": "2"}, r"job.workers: wrong type \(expected int"),
         ({"workers": True}, "job.workers"),
         (
-            {"cases": [{"id": "a", "prediction": "p", "organ": None, "scores": []}]},
+            {"cases": [{"id": "a", "prediction": "p", "organ": None, "scores": [], "image": None}]},
             r"cases\[0\].*missing keys \['label'\]",
         ),
         ({"job": "dance"}, "wrong job \\(expected one of"),

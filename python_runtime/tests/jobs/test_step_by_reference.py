@@ -18,7 +18,7 @@ from freetumor_runtime.config.training import OptimizerSpec
 from freetumor_runtime.jobs.train_synthesis import discriminator_part, generator_part
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 from freetumor_runtime.models.unet3d import UNet3d
-from freetumor_runtime.synthesis.crop_painting import CropPainter
+from freetumor_runtime.synthesis.crop_painting import CropPainter, measures_of
 from freetumor_runtime.synthesis.painting import TumorPainter
 from freetumor_runtime.training.learner import Learner
 from freetumor_runtime.training.ranks import Ranks
@@ -118,7 +118,8 @@ def test_a_step_is_that_of_the_formulas(region):
     pairs = [reference(one, raw, region) for one, raw in zip(sent, generator(images), strict=True)]
     fakes, roles = torch.stack([fake for fake, _ in pairs])[:, None], torch.stack([role for _, role in pairs])
     torch.testing.assert_close(told.fake_B1XYZ, fakes, rtol=0, atol=1e-6)
-    assert [int((role == 3).sum()) for role in roles] == [one.synthetic_voxels for one in told.measures]
+    measured = measures_of(spec, told.painted)
+    assert [int((role == 3).sum()) for role in roles] == [one.synthetic_voxels for one in measured]
     p_d, p_s = discriminator(fakes).softmax(1), baseline(fakes).softmax(1)
     adversarial = 1 - pooled(p_d[:, 1], roles == 3)
     segmentation = 1 - pooled(p_s[:, list(tumors)].sum(1), roles == 3)
@@ -131,7 +132,7 @@ def test_a_step_is_that_of_the_formulas(region):
     # the verdict: the share of the synthetic voxels that the baseline calls a tumor
     called = torch.isin(baseline(fakes).argmax(1), torch.tensor(tumors))
     seen = [int((one & (role == 3)).sum()) for one, role in zip(called, roles, strict=True)]
-    assert [one.seen_voxels for one in told.measures] == seen
+    assert [one.seen_voxels for one in measured] == seen
 
     discriminator.zero_grad()
     p_d = discriminator(fakes.detach()).softmax(1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from freetumor_runtime.models.convolution import Conv3d, InstanceNorm3d, MaxPool3d, Upsampling3d, quick_layers
+from freetumor_runtime.models.convolution import Conv3d, MaxPool3d, PackageInstanceNorm3d, Upsampling3d, quick_layers
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (2, 2, 0), (1, 1, 0)])
@@ -50,7 +50,7 @@ def test_gradients_and_other_types_go_the_usual_way():
 def test_quick_layers_give_what_pytorch_gives_with_the_same_keys(plain, channels_last):
     torch.manual_seed(0)
     ours = quick_layers(nn.Sequential(copy.deepcopy(plain)))
-    assert type(ours[0]) in (Upsampling3d, InstanceNorm3d)
+    assert type(ours[0]) in (Upsampling3d, PackageInstanceNorm3d)
     assert ours[0].state_dict().keys() == plain.state_dict().keys()
     # far from 0, so that sums of squares would lose digits
     features = torch.rand(2, 6, 10, 12, 14) + 5

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from mmap import mmap
 from typing import cast
 
 import torch
@@ -29,8 +30,9 @@ def test_memory_is_that_of_the_process():
     meter = StepMeter(torch.device("cpu"), cast(CropSource, WaitingFeed()))
     meter.begin()
     before = meter.done(0, {}, 0.0).memory_bytes
-    held = torch.ones(25_000_000)  # 100 MB
+    # not of the allocator, which may reuse memory that earlier tests freed
+    held = torch.frombuffer(mmap(-1, 100_000_000), dtype=torch.uint8).fill_(1)
     after = meter.done(1, {}, 0.0).memory_bytes
     assert before is not None and after is not None
     assert after - before > 50_000_000
-    assert held.sum() == 25_000_000
+    assert bool(held.all())
