@@ -11,6 +11,8 @@ import type { Vec3 } from '../volume/volume.js'
 export interface CaseGroup {
   readonly caseId: string
   readonly path: string
+  /** SHA-256 of the prepared voxels that the group must have. Default: any. */
+  readonly content?: string
 }
 
 /** A group with undamaged metadata. */
@@ -127,6 +129,11 @@ function attributesOf(group: CaseGroup, root: Buffer): Readonly<Record<string, u
     )
   if (cacheName(String(attributes.case)) !== basename(group.path))
     throw brokenCase(group, `wrong case (found ${attributes.case})`)
+  if (group.content !== undefined && attributes.contentSha256 !== group.content)
+    throw new DataError(`case ${group.caseId}: ${group.path}: replaced since it was prepared`, {
+      hint: 'another command uses this cache for other scans of the same names: set prepare.cache of one of them',
+      facts: { case: group.caseId },
+    })
   return attributes
 }
 

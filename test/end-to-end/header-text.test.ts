@@ -78,7 +78,7 @@ it('no command repeats a word of the headers that it reads, in a file or on the 
   const refused = await runCli(['data', 'check', join(analyze, 'scan.nii')])
   expect(refused.code).toBe(3)
   const done = []
-  for (const command of commands) done.push(await runCli(command))
+  for (const command of commands) done.push(await runCli(command, { cwd: folder }))
   expect(done.map(({ code, stderr }) => (code === 0 || code === 3 ? 0 : stderr))).toEqual(
     commands.map(() => 0),
   )

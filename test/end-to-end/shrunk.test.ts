@@ -39,7 +39,7 @@ it('freetumor synthesize --method shrunk adds early tumors to scans with a tumor
     '--tumors',
     '2',
   ]
-  const done = await runCli([...flags, '--out', out, '--output', 'json'])
+  const done = await runCli([...flags, '--out', out, '--output', 'json'], { cwd: folder })
   expect(done.code, done.stderr).toBe(0)
   expect(done.stderr).toContain('1 case has no labelled tumor in the selected organs (first phantom_001)')
   expect(JSON.parse(done.stdout)).toMatchObject({ hosts: 2, scans: 2, failed: [] })
@@ -63,7 +63,7 @@ it('freetumor synthesize --method shrunk adds early tumors to scans with a tumor
     )
     expect(isWanted).toBe(true)
   }
-  const again = await runCli([...flags, '--out', join(folder, 'again'), '--workers', '2'])
+  const again = await runCli([...flags, '--out', join(folder, 'again'), '--workers', '2'], { cwd: folder })
   expect(again.code, again.stderr).toBe(0)
   expect(digests(join(folder, 'again'))).toEqual(digests(out))
 })

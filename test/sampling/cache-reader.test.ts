@@ -12,6 +12,7 @@ import {
   type VoxelClass,
   voxelOfRank,
 } from '../../src/sampling/cache-reader.js'
+import { openCaseGroup } from '../../src/sampling/case-group.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { makeVoxels, writePreparedCase } from './prepared-case-files.js'
 
@@ -137,6 +138,17 @@ describe('an invalid case is refused by name', () => {
     const path = join(directory, 'other.zarr')
     cpSync(join(GOLDEN, 'golden.zarr'), path, { recursive: true })
     await refused(path, /case liver_7: .*wrong case .found golden/)
+  })
+  test('when another command has replaced it', async () => {
+    const group = { caseId: 'liver_7', path: join(GOLDEN, 'golden.zarr') }
+    const { attributes } = await openCaseGroup(group)
+    const content = String(attributes.contentSha256)
+    expect((await openCaseGroup({ ...group, content })).attributes).toEqual(attributes)
+    const other = openCaseGroup({ ...group, content: content.replace(/^./, (c) => (c === '0' ? '1' : '0')) })
+    await expect(other).rejects.toMatchObject({
+      message: expect.stringMatching(/case liver_7: .*replaced since it was prepared/),
+      hint: expect.stringMatching(/prepare\.cache/),
+    })
   })
   test('when it has no checksums, as earlier versions wrote it', async () => {
     const path = copy()

@@ -33,6 +33,8 @@ export interface HostCase {
   readonly id: string
   /** Zarr group of the prepared case. */
   readonly prepared: string
+  /** SHA-256 of its prepared voxels. */
+  readonly content: string
 }
 
 /** The settings that plans and verdicts depend on. */
@@ -128,9 +130,10 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   const subvolumeOf = async ({
     id,
     prepared,
+    content,
   }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'affine' | 'centres'> | CaseError> => {
     try {
-      const group = await openCaseGroup({ caseId: id, path: prepared })
+      const group = await openCaseGroup({ caseId: id, path: prepared, content })
       const subvolume = readSubvolume(group, settings.patchVoxels)
       if (subvolume === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
       const centres = readCentres(group, settings.simulation.positions)

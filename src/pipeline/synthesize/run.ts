@@ -268,7 +268,7 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
   const feed = openVariantFeed({
     settings,
     policy,
-    hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
+    hosts: prepared.cases.map(({ id, path, content }) => ({ id, prepared: path, content })),
     allHosts: hosts,
     hasBaseline: spec.baseline !== null,
     checkpoints: hashes,
