@@ -141,11 +141,8 @@ describe('an invalid case is refused by name', () => {
   })
   test('when another command has replaced it', async () => {
     const group = { caseId: 'liver_7', path: join(GOLDEN, 'golden.zarr') }
-    const { attributes } = await openCaseGroup(group)
-    const content = String(attributes.contentSha256)
-    expect((await openCaseGroup({ ...group, content })).attributes).toEqual(attributes)
-    const other = openCaseGroup({ ...group, content: content.replace(/^./, (c) => (c === '0' ? '1' : '0')) })
-    await expect(other).rejects.toMatchObject({
+    await openCaseGroup(group)
+    await expect(openCaseGroup({ ...group, content: 'f'.repeat(64) })).rejects.toMatchObject({
       message: expect.stringMatching(/case liver_7: .*replaced since it was prepared/),
       hint: expect.stringMatching(/prepare\.cache/),
     })
