@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -31,6 +32,11 @@ export function makeVoxels(
 /** Of every case that is written here: 1.5 mm voxels, the first one 20 mm from the origin on each axis. */
 export const AFFINE = [1.5, 0, 0, -20, 0, 1.5, 0, -20, 0, 0, 1.5, -20, 0, 0, 0, 1]
 
+/** Returns a hash of the voxels, in the place of that of the Python side. */
+export function contentOf({ image, label }: CaseVoxels): string {
+  return createHash('sha256').update(image).update(label).digest('hex')
+}
+
 /** Writes a prepared case by hand in the cache's layout, as the Python side does; returns its path. */
 export function writePreparedCase(
   directory: string,
@@ -40,7 +46,8 @@ export function writePreparedCase(
   windowHu: readonly [number, number],
 ): string {
   const path = join(directory, cacheName(caseId))
-  const attributes = { freetumor: { version: 2, case: caseId, windowHu, affine: AFFINE } }
+  const contentSha256 = contentOf(voxels)
+  const attributes = { freetumor: { version: 2, case: caseId, windowHu, affine: AFFINE, contentSha256 } }
   mkdirSync(path, { recursive: true })
   writeFileSync(join(path, 'zarr.json'), JSON.stringify({ zarr_format: 3, node_type: 'group', attributes }))
   const { image, label, shape } = voxels

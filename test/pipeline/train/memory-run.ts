@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../../../src/config/load.js'
@@ -11,7 +10,12 @@ import { packageRoot } from '../../../src/runtime/python.js'
 import type { JobKind } from '../../../src/training/events.js'
 import type { Vec3 } from '../../../src/volume/volume.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
-import { type CaseVoxels, makeVoxels, writePreparedCase } from '../../sampling/prepared-case-files.js'
+import {
+  type CaseVoxels,
+  contentOf,
+  makeVoxels,
+  writePreparedCase,
+} from '../../sampling/prepared-case-files.js'
 
 const SHAPE: Vec3 = [48, 48, 48]
 
@@ -78,12 +82,11 @@ function ballOfLiver(caseId: string, directory: string): PreparedCase {
 export function preparedCase(caseId: string, directory: string, voxels: CaseVoxels): PreparedCase {
   const path = writePreparedCase(directory, caseId, voxels, 7, [-175, 250])
   const labelVoxels = [0, 1, 2, 3, 4, 5, 6].map((id) => voxels.label.filter((label) => label === id).length)
-  const contentSha256 = createHash('sha256').update(voxels.image).update(voxels.label).digest('hex')
   return {
     path,
     shape: voxels.shape,
     labelVoxels,
-    contentSha256,
+    contentSha256: contentOf(voxels),
     bytes: voxels.label.length * 3,
     seconds: 0,
     reused: false,
