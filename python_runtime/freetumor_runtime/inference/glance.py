@@ -1,4 +1,6 @@
-"""Choose the sliding windows in which a segmentor can find something, by a cheap first look (docs/method.md 11).
+"""Choose the sliding windows in which a segmentor can find something, by a cheap first look.
+
+docs/predict-and-evaluate.md#fewer-windows describes the rule.
 
 Either the segmentor itself looks at windows side by side, or a network of a coarser grid does. The windows of the
 segmentor are also windows of the full pass where its overlap is 1/2 or 3/4, and the outputs that it needs are kept.
