@@ -20,17 +20,17 @@ export function openPlanner(plan: SamplingPlan): ItemPlanner {
 
   // the least recently used case is closed, so only one item is planned at a time
   const planNext = async (item: number): Promise<PlannedCrop[]> => {
-    const sampled = caseOfItem(plan, item)
+    const { id, path, content } = caseOfItem(plan, item)
     const prepared =
-      open.get(sampled.id) ??
+      open.get(id) ??
       (await openPreparedCase(
-        { caseId: sampled.id, path: sampled.path },
+        { caseId: id, path, ...(content !== undefined && { content }) },
         plan.windowHu[0],
         plan.tumors.positions,
         plan.hardNegatives?.list,
       ))
-    open.delete(sampled.id)
-    open.set(sampled.id, prepared)
+    open.delete(id)
+    open.set(id, prepared)
     if (open.size > MAX_OPEN_CASES) closeOldest(open)
     return planItem(plan, item, prepared)
   }

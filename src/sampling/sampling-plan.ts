@@ -8,6 +8,8 @@ export interface SampledCase {
   readonly id: string
   /** Zarr group of the prepared case. */
   readonly path: string
+  /** SHA-256 of its prepared voxels, which the group must have. Default: any. */
+  readonly content?: string
   /** Visits per epoch, at least 1. */
   readonly repeat: number
   readonly kind: 'labelled' | 'host'

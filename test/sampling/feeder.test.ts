@@ -209,6 +209,15 @@ test.each(WAYS)(
   },
 )
 
+test.each([0, 2])(
+  'a case that another command replaced in the cache fails its step, with %i workers',
+  async (workers) => {
+    const cases = [{ ...plan.cases[0]!, repeat: 1, content: 'f'.repeat(64) }]
+    const feeder = await opened(workers, { ...plan, cases, itemsPerStep: 1 })
+    await expect(feeder.step(0, 0, 1, 1)).rejects.toThrow(/replaced since it was prepared/)
+  },
+)
+
 test('a pending request is refused when the feeder closes', async () => {
   const feeder = await openFeeder(plan, { workers: 1 })
   const asked = feeder.step(0, 0, 1, 1)

@@ -10,7 +10,7 @@ export function sampledCases(config: RunConfig, cases: readonly TrainingCase[]):
   const withHosts = paintsTumors(config)
   return cases
     .filter((item) => !item.heldOut && item.repeat > 0 && (item.kind === 'labelled' || withHosts))
-    .map(({ id, path, repeat, kind }) => ({ id, path, repeat, kind }))
+    .map(({ id, path, repeat, kind, content }) => ({ id, path, repeat, kind, content }))
 }
 
 export function totalSteps(config: RunConfig, cases: readonly SampledCase[]): number {
