@@ -12,7 +12,10 @@ const SYSTEM_ERRORS: Readonly<Record<string, readonly [reason: string, hint: str
   ENFILE: ['the machine has too many open files', 'close other programs, or raise fs.file-max'],
   EIO: ['the disk reports an input/output error', 'check the disk and its cables'],
   ESTALE: ['the network file system lost the file', 'mount the file system again'],
-  ENOENT: ['a folder of its path does not exist', 'create the folder, or correct the path'],
+  ENOENT: [
+    'a folder of its path is missing or refuses new files',
+    'create the folder, or choose another path',
+  ],
   ENOTDIR: ['a part of its path is a file', 'correct the path'],
   EISDIR: ['it is a folder', 'remove the folder, or choose another name'],
   ENOTEMPTY: ['the folder is not empty', 'end the process that uses the folder, or choose another one'],

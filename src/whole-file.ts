@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { mkdirSync, statSync } from 'node:fs'
 import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { EnvironmentError } from './errors.js'
 import { cannotBeRead, typedSystemError } from './system-errors.js'
 
@@ -114,13 +115,53 @@ export async function sweepUnfinished(folder: string, of: readonly string[] = ['
 }
 
 /**
- * Create a folder and its parents.
+ * Create a folder and its parents; a folder that exists stays as it is. Node's own recursive `mkdir` never ends where
+ * the file system refuses new folders with ENOENT, as /proc and automounts do: create every folder with this function.
+ * @param mode permissions of new folders
  * @throws EnvironmentError that names the folder and the reason
  */
-export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch(async (error: NodeJS.ErrnoException) => {
-    throw typedSystemError(error.code === 'ENOENT' ? await whyMissing(path, error) : error, path)
+export async function makeFolder(path: string, mode = 0o777): Promise<void> {
+  await makeWithParents(resolve(path), mode).catch((error: unknown) => {
+    throw typedSystemError(error, path)
   })
+}
+
+async function makeWithParents(folder: string, mode: number): Promise<void> {
+  const first = await makeOne(folder, mode)
+  if (first === null) return
+  if (first.code !== 'ENOENT' || dirname(folder) === folder) throw first
+  await makeWithParents(dirname(folder), mode)
+  const second = await makeOne(folder, mode)
+  if (second !== null) throw second
+}
+
+/** Create one folder. Return the error; null if the folder exists now. */
+async function makeOne(folder: string, mode: number): Promise<NodeJS.ErrnoException | null> {
+  return await mkdir(folder, { mode }).then(
+    () => null,
+    async (error) => ((await stat(folder).catch(() => null))?.isDirectory() ? null : error),
+  )
+}
+
+/** Create a folder and its parents, as `makeFolder` does, where the caller cannot wait. @throws the error of the system */
+export function makeFolderSync(path: string, mode = 0o777): void {
+  const folder = resolve(path)
+  const first = makeOneSync(folder, mode)
+  if (first === null) return
+  if (first.code !== 'ENOENT' || dirname(folder) === folder) throw first
+  makeFolderSync(dirname(folder), mode)
+  const second = makeOneSync(folder, mode)
+  if (second !== null) throw second
+}
+
+function makeOneSync(folder: string, mode: number): NodeJS.ErrnoException | null {
+  try {
+    mkdirSync(folder, { mode })
+    return null
+  } catch (error) {
+    const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory()
+    return isFolder ? null : (error as NodeJS.ErrnoException)
+  }
 }
 
 /**
@@ -130,22 +171,6 @@ export async function makeFolder(path: string): Promise<void> {
 export async function makeWritableFolder(path: string): Promise<void> {
   await makeFolder(path)
   await tryWriting(temporaryName(join(path, 'probe')), path)
-}
-
-/**
- * Return the real reason why a folder is missing: on a read-only disk, Node reports ENOENT if several are
- * missing.
- */
-async function whyMissing(path: string, error: unknown): Promise<unknown> {
-  let missing = path
-  for (let above = dirname(missing); above !== missing; above = dirname(missing)) {
-    if (await exists(above)) break
-    missing = above
-  }
-  return await mkdir(missing).then(
-    () => error,
-    (reason: unknown) => reason,
-  )
 }
 
 /**

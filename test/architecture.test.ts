@@ -292,6 +292,12 @@ describe('src/', () => {
     expect(others.map(({ path }) => path)).toEqual([])
   })
 
+  test('creates folders and their parents in whole-file.ts only', () => {
+    // Node's recursive mkdir never ends in /proc
+    const others = files.filter(({ text }) => /mkdir(Sync)?\([^;]*recursive/.test(text))
+    expect(others.map(({ path }) => path)).toEqual([])
+  })
+
   test('uses no random number without a seed', () => {
     expect(files.filter((file) => file.text.includes('Math.random')).map((file) => file.path)).toEqual([])
   })

@@ -1,9 +1,10 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { typedSystemError } from '../src/system-errors.js'
 import {
   makeFolder,
+  makeFolderSync,
   makeTemporaryFolder,
   makeWritableFolder,
   refuseUnwritable,
@@ -99,7 +100,7 @@ describe('a file that is written whole', () => {
     const path = join(temporaryFolder(), 'gone', 'exit.json')
     await expect(writeWhole(path, 'text')).rejects.toMatchObject({
       code: 'environment',
-      message: `${path}: cannot be written (a folder of its path does not exist, ENOENT)`,
+      message: `${path}: cannot be written (a folder of its path is missing or refuses new files, ENOENT)`,
     })
   })
 })
@@ -141,6 +142,31 @@ test('a folder that cannot be created is an error that names it', async () => {
     code: 'environment',
     message: `${join(folder, 'run', 'logs')}: cannot be written (a part of its path is a file, ENOTDIR)`,
   })
+})
+
+test('a folder of a file system that refuses new folders is an error, and creating it ends', async () => {
+  for (const path of ['/proc/x', '/proc/x/logs']) {
+    await expect(makeFolder(path)).rejects.toMatchObject({
+      code: 'environment',
+      message: `${path}: cannot be written (a folder of its path is missing or refuses new files, ENOENT)`,
+      hint: 'create the folder, or choose another path',
+    })
+    expect(() => makeFolderSync(path)).toThrow('ENOENT')
+  }
+})
+
+test('a folder is created with its parents and their permissions; a link without target is an error', async () => {
+  const root = temporaryFolder()
+  await Promise.all([1, 2, 3].map(() => makeFolder(join(root, 'a/b/c'), 0o700)))
+  makeFolderSync(join(root, 'd/e'), 0o700)
+  makeFolderSync(join(root, 'd/e'), 0o700)
+  for (const made of ['a', 'a/b', 'a/b/c', 'd', 'd/e'])
+    expect(statSync(join(root, made)).mode & 0o777).toBe(0o700)
+  symlinkSync(join(root, 'a'), join(root, 'link'))
+  await makeFolder(join(root, 'link'))
+  symlinkSync(join(root, 'gone'), join(root, 'broken'))
+  await expect(makeFolder(join(root, 'broken'))).rejects.toThrow('EEXIST')
+  expect(() => makeFolderSync(join(root, 'broken'))).toThrow('EEXIST')
 })
 
 test('a missing temporary folder is reported in one sentence with a hint', async () => {

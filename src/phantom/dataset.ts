@@ -1,10 +1,10 @@
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { EnvironmentError, UsageError } from '../errors.js'
 import { typedSystemError } from '../system-errors.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import { writeNifti } from '../volume/nifti-write.js'
-import { temporaryName } from '../whole-file.js'
+import { makeFolder, temporaryName } from '../whole-file.js'
 import type { Difficulty } from './difficulty.js'
 import { makePhantom } from './make.js'
 
@@ -36,6 +36,8 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
   if (await exists(join(out, 'dataset.json'))) throw alreadyThere(out)
   const aside = temporaryName(out)
   try {
+    await makeFolder(dirname(out))
+    await mkdir(aside)
     await writeInto(aside, options)
     await rename(aside, out)
   } catch (error) {
@@ -51,7 +53,7 @@ function alreadyThere(out: string): UsageError {
 }
 
 async function writeInto(aside: string, options: PhantomDatasetOptions): Promise<void> {
-  for (const folder of ['imagesTr', 'labelsTr']) await mkdir(join(aside, folder), { recursive: true })
+  for (const folder of ['imagesTr', 'labelsTr']) await mkdir(join(aside, folder))
   const entries = []
   for (let at = 0; at < options.cases; at++) entries.push(await writeCase(aside, options, at))
   const validation = options.validation ?? 0

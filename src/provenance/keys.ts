@@ -8,15 +8,15 @@ import {
   verify,
 } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
-import { mkdir, open, realpath, rm } from 'node:fs/promises'
+import { open, realpath, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { DataError, EnvironmentError, UsageError } from '../errors.js'
 import { parseForeignJson, readForeignJson } from '../foreign-text.js'
 import { quoted } from '../plain-text.js'
-import { cannotBeRead, typedSystemError } from '../system-errors.js'
-import { writeWhole } from '../whole-file.js'
+import { cannotBeRead } from '../system-errors.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 
 const FORMAT = 'freetumor key 1'
 /** Digits of an id that a user must write. */
@@ -142,7 +142,7 @@ async function addKey(
     revoked: null,
     use: 'active',
   }
-  await makePrivate(folder)
+  await makeFolder(folder, 0o700)
   const pem = pair.privateKey.export({ type: 'pkcs8', format: 'pem' })
   await writeWhole(privateFile(folder, record.id), pem, 0o600)
   await writeKeyring(folder, [...keys, record])
@@ -197,7 +197,7 @@ export async function trustKey(
     known === undefined
       ? { ...statement, use: 'trusted' }
       : { ...known, revoked, use: known.use === 'active' ? 'retired' : known.use }
-  await makePrivate(folder)
+  await makeFolder(folder, 0o700)
   await writeKeyring(
     folder,
     known === undefined ? [...keys, key] : keys.map((one) => (one === known ? key : one)),
@@ -323,12 +323,6 @@ async function readPrivate(folder: string, id: string): Promise<KeyObject> {
   } finally {
     await handle.close()
   }
-}
-
-async function makePrivate(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw typedSystemError(error, folder)
-  })
 }
 
 async function writeKeyring(folder: string, keys: readonly KeyRecord[]): Promise<void> {

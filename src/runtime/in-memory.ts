@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { SupersededError } from '../errors.js'
@@ -35,6 +35,7 @@ import type {
   TrainingSpec,
 } from '../pipeline/ports/training.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/sampling-plan.js'
+import { makeFolder } from '../whole-file.js'
 import { serveInMemory } from './in-memory-serving.js'
 import { jobEnded, jobStopped } from './job-errors.js'
 
@@ -330,7 +331,7 @@ class InMemorySession implements TrainingSession {
     await this.#refuseSuperseded()
     const name = `step_${String(step).padStart(8, '0')}`
     const folder = join(this.spec.runDirectory, 'checkpoints')
-    await mkdir(join(folder, name), { recursive: true })
+    await makeFolder(join(folder, name))
     const weights = `weights of step ${step}`
     const sha256 = createHash('sha256').update(weights).digest('hex')
     const { fingerprint, processesPerNode: ranks, threadsPerProcess } = this.spec

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { createWriteStream, mkdirSync } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NodePlace } from '../pipeline/ports/common.js'
+import { makeFolderSync } from '../whole-file.js'
 import { runtimeFolder } from './python.js'
 
 /** Folder of the programs that any Python runs by their path. */
@@ -149,7 +150,7 @@ export function agentLog(node: number): string {
  * SIGHUP to its whole foreground group: a command stops the job, between two steps. Call it on the main thread.
  */
 export function startProcess(launch: ProcessLaunch): RuntimeProcess {
-  mkdirSync(launch.logDirectory, { recursive: true })
+  makeFolderSync(launch.logDirectory)
   const argv = [...parentDeathPrefix(), ...launch.argv]
   const child = spawn(argv[0]!, argv.slice(1), {
     stdio: ['pipe', 'pipe', 'pipe'],

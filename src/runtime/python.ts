@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { constants, existsSync } from 'node:fs'
-import { access, mkdir, stat } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { homedir, userInfo } from 'node:os'
 import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -9,6 +9,7 @@ import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
 import { quoted } from '../plain-text.js'
 import { cannotBeRead } from '../system-errors.js'
+import { makeFolder } from '../whole-file.js'
 import { refusePnp } from './pnp.js'
 import { readState, recordedPython, STATE_FILE, UNFINISHED_FILE } from './runtime-record.js'
 
@@ -145,7 +146,7 @@ export async function compilerCache(otherwise: string, env: Environment = proces
   if (env.TORCHINDUCTOR_CACHE_DIR) return env.TORCHINDUCTOR_CACHE_DIR
   try {
     const folder = join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'freetumor', 'torchinductor')
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder, 0o700)
     await access(folder, constants.W_OK)
     if ((await stat(folder)).uid === process.getuid?.()) return folder
   } catch {

@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs'
+import { lstatSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { EnvironmentError } from '../errors.js'
 import { asRecord, parseForeignJson } from '../foreign-text.js'
+import { makeFolderSync } from '../whole-file.js'
 
 /** Name of the file in a runtime's folder that records its finished set-up. */
 export const STATE_FILE = 'freetumor-runtime.json'
@@ -35,7 +36,7 @@ export function readState(folder: string): RuntimeState | undefined {
 export function writeState(folder: string, state: RuntimeState): RuntimeState {
   const whole = { ...state, id: state.id ?? randomUUID() }
   permitted(folder, () => {
-    mkdirSync(folder, { recursive: true })
+    makeFolderSync(folder)
     replaceFile(join(folder, STATE_FILE), whole, 0o644)
   })
   return whole
@@ -74,7 +75,7 @@ export function recordRuntime(folder: string, state: RuntimeState, env: Environm
 
 /** Create the folder of the records. @throws EnvironmentError if that fails */
 export function prepareRecords(env: Environment): void {
-  recording(env, () => void mkdirSync(recordFolder(env), { recursive: true, mode: 0o700 }))
+  recording(env, () => makeFolderSync(recordFolder(env), 0o700))
 }
 
 /** Return the JSON object of a small regular file; an empty one if it is damaged, undefined if it cannot be read. */

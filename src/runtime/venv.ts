@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
+import { makeFolderSync } from '../whole-file.js'
 import { endFamily } from './process.js'
 import { cleanEnvironment } from './python.js'
 import type { Requirements } from './requirements.js'
@@ -38,7 +39,7 @@ export async function claimFolder(folder: string): Promise<string> {
   }
   permitted(folder, () => {
     if (left) rmSync(folder, { recursive: true, force: true })
-    mkdirSync(folder, { recursive: true })
+    makeFolderSync(folder)
     writeFileSync(join(folder, UNFINISHED_FILE), JSON.stringify(claim), { flag: 'wx' })
   })
   return claim.runId

@@ -78,7 +78,7 @@ describe('appendReview', () => {
     const failure = await appendReview(file, review()).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(EnvironmentError)
     expect((failure as Error).message).toContain(
-      `${file}: cannot be written (a folder of its path does not exist`,
+      `${file}: cannot be written (a folder of its path is missing or refuses new files`,
     )
   })
 

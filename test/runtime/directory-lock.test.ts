@@ -135,7 +135,7 @@ describe('the lock of a folder', () => {
     const gone = join(temporaryFolder(), 'gone')
     await expect(lockDirectory(gone, WRITING)).rejects.toMatchObject({
       code: 'environment',
-      message: `${join(gone, '.lock')}: cannot be written (a folder of its path does not exist, ENOENT)`,
+      message: `${join(gone, '.lock')}: cannot be written (a folder of its path is missing or refuses new files, ENOENT)`,
     })
   })
 

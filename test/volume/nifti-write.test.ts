@@ -142,7 +142,7 @@ describe('writeNifti', () => {
 
   it('leaves no file if it cannot write', async () => {
     await expect(writeNifti(join(folder, 'no', 'where.nii'), scan)).rejects.toThrow(
-      /cannot be written \(a folder of its path does not exist, ENOENT\)/,
+      /cannot be written \(a folder of its path is missing or refuses new files, ENOENT\)/,
     )
     expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([])
   })

@@ -1,4 +1,4 @@
-import { chmod, mkdir, stat } from 'node:fs/promises'
+import { chmod, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { labelNamesOf } from '../../curation/datasets/lists.js'
 import { DataError, StoppedError, UsageError } from '../../errors.js'
@@ -8,7 +8,7 @@ import { counted } from '../../plain-text.js'
 import { isAbort } from '../../stop-signals.js'
 import { typedSystemError } from '../../system-errors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
-import { sweepUnfinished } from '../../whole-file.js'
+import { makeFolder, sweepUnfinished } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import type { SegJob, SegSegment, SegWriter, WrittenSeg } from '../ports/dicom-seg.js'
@@ -290,7 +290,7 @@ function lineOf(
 /** Create a folder that only its owner can open; an existing one becomes so. */
 async function makePrivateFolder(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await makeFolder(directory, 0o700)
     await chmod(directory, 0o700)
   } catch (error) {
     throw typedSystemError(error, directory)

@@ -1,10 +1,9 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { publishedPreparation } from '../../config/preparation.js'
 import { mapByNames } from '../../curation/datasets/label-names.js'
 import { UsageError } from '../../errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import { temporaryName } from '../../whole-file.js'
+import { makeFolder, temporaryName } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
 import type { PredictSpec } from '../ports/cases.js'
@@ -77,7 +76,7 @@ async function* predictEach(
   { runtime, signal, logDirectory, note }: StageContext,
 ): AsyncIterable<RawOutcome> {
   const folder = temporaryName(join(work, 'masks'))
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const cases = scans.map(({ id, image }, at) => ({
     id,
     image,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { caseFileNames } from '../../curation/case-file-names.js'
 import { EnvironmentError, FreetumorError, RuntimeCrashError } from '../../errors.js'
@@ -148,7 +148,7 @@ interface Call {
 async function labelOne(call: Call): Promise<RawLabel> {
   const { scan, program, folder, log, limitSeconds, tools, signal } = call
   const started = performance.now()
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const files = {
     image: join(folder, 'scan.nii.gz'),
     output: join(folder, 'labels.nii.gz'),

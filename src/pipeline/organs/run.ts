@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { leftOutLines } from '../../curation/datasets/file-names.js'
 import { regionBeside } from '../../curation/datasets/ignored-ids.js'
@@ -224,7 +224,7 @@ async function labelCases(
   const byId = new Map(scans.map((scan) => [scan.id, scan]))
   const inputs = new Map(await Promise.all(left.map(async (scan) => [scan.id, await inputOf(scan)] as const)))
   const work = temporaryName(join(folder, 'work'))
-  await mkdir(work, { recursive: true })
+  await makeFolder(work)
   const finish = async (raw: RawLabel): Promise<OrganLine> => {
     const scan = byId.get(raw.caseId)!
     const finished = await finishCase({

@@ -63,7 +63,8 @@ export async function createReaderStudy(settings: ReaderStudySettings): Promise<
   const aside = temporaryName(out)
   try {
     await makeFolder(dirname(out))
-    await mkdir(join(aside, STUDY_FILES.volumes), { recursive: true, mode: 0o700 })
+    await mkdir(aside, 0o700)
+    await mkdir(join(aside, STUDY_FILES.volumes), 0o700)
     await chmod(aside, 0o700)
     const cropped = new Map<StudyTumor, CroppedTumor>()
     const reasons = new Map<string, number>()

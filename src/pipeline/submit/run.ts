@@ -1,4 +1,4 @@
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { REQUESTS_FOLDER, SUBMISSION_FOLDER } from '../../cluster/folders.js'
 import {
@@ -161,7 +161,7 @@ export async function submitIn<T>(
     await makeFolder(folder)
     await makeFolder(join(directory, 'logs'))
     // other nodes control the run through files in it
-    await mkdir(join(directory, REQUESTS_FOLDER), { recursive: true, mode: 0o700 })
+    await makeFolder(join(directory, REQUESTS_FOLDER), 0o700)
     return await submit(folder)
   } catch (error) {
     if (added !== null) await rm(added, { recursive: true, force: true })
