@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.js'
 import { paintsTumors } from './jobs.js'
 import { ORGAN_NAMES } from './key.js'
+import { OVERLAP_HINT, overlapOf } from './measured-ranges.js'
 import { networkStages, sideMultiples } from './network-stages.js'
 import type { RunConfig } from './schema.js'
 import type { PluginSettings } from './sections/networks.js'
@@ -21,6 +22,7 @@ export function checkTogether(config: RunConfig, name: string): void {
   checkTarget(config, fail)
   checkPatch(config, fail)
   checkAimedOrgans(config, fail)
+  checkAimedRanges(config, fail)
   if (job === 'synthesis') {
     if (networks.baseline === null)
       fail('networks.baseline: missing (expected for job synthesis)', 'set networks.baseline.checkpoint')
@@ -58,6 +60,7 @@ export function checkPainting(sections: PaintingSections, name: string): void {
   const fail = failer(name)
   checkWindow(sections, fail)
   checkEighths(sections.sampling, fail)
+  checkAimedRanges(sections, fail)
   checkTumors(sections, fail)
   checkContrasts(sections, fail)
   checkPolicy(sections, fail)
@@ -170,6 +173,16 @@ function checkAimedOrgans({ simulation, region }: RunConfig, fail: Fail): void {
         `simulation.curriculum.${at}.organ: not an organ of the region ${region} (expected one of ${organs.join(', ')}, found ${organ})`,
         'remove the entry, or name the file of an evaluation of this region',
       )
+}
+
+function checkAimedRanges({ simulation }: Pick<RunConfig, 'simulation'>, fail: Fail): void {
+  const overlap = overlapOf(simulation.curriculum ?? [])
+  if (overlap === null) return
+  const { first, second, kind, fault } = overlap
+  fail(
+    `simulation.curriculum.${second}.${kind}: overlaps simulation.curriculum.${first} ${fault}`,
+    OVERLAP_HINT,
+  )
 }
 
 function checkContrasts(

@@ -34,11 +34,20 @@ export function jobAndRegion(input: Record<string, unknown>, name: string): JobA
   }
 }
 
-function describe(name: string, issues: readonly z.core.$ZodIssue[], merged: unknown): string {
+/**
+ * Return the faults of a value in words, one a line.
+ * @param at keys that lead from the configuration to the value. Default: the value is the whole configuration
+ */
+export function describe(
+  name: string,
+  issues: readonly z.core.$ZodIssue[],
+  merged: unknown,
+  at: readonly string[] = [],
+): string {
   const lines = issues.slice(0, 5).map((issue) => {
     const path = issue.path.map(String)
     if (issue.code === 'unrecognized_keys') {
-      const known = knownKeys(path)
+      const known = knownKeys([...at, ...path])
       return issue.keys
         .slice(0, 5)
         .map((key) => `${name}: unknown key ${[...path, key].join('.')}${suggestion(key, known)}`)
@@ -52,7 +61,12 @@ function describe(name: string, issues: readonly z.core.$ZodIssue[], merged: unk
         issue.issues[0]?.message ?? issue.message,
         path.at(-1),
       )
-    return wrongValue(name, path.join('.') || 'config', expectation(issue), valueAt(merged, path))
+    return wrongValue(
+      name,
+      path.join('.') || (at.length > 0 ? 'entry' : 'config'),
+      expectation(issue),
+      valueAt(merged, path),
+    )
   })
   const more = issues.length > 5 ? `\n(and ${issues.length - 5} more)` : ''
   return lines.join('\n') + more

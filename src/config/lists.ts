@@ -2,6 +2,9 @@ import { z } from 'zod'
 import { ConfigError } from '../errors.js'
 import { asRecord, parseForeignJson, readForeignText } from '../foreign-text.js'
 import { cannotBeRead } from '../system-errors.js'
+import { describe } from './complete.js'
+import { OVERLAP_HINT, overlapOf } from './measured-ranges.js'
+import { type MeasuredRange, measuredRange } from './sections/simulation.js'
 
 const position = z.strictObject({
   case: z.string().min(1).optional(),
@@ -50,10 +53,11 @@ export async function readPositions(path: string): Promise<ReadPosition[]> {
   })
 }
 
-const hardNegative = z.object({
+const hardNegative = z.strictObject({
   case: z.string().min(1),
   mm: z.tuple([z.number(), z.number(), z.number()]),
   score: z.number().min(0).max(1).nullish(),
+  volumeMl: z.number().min(0).nullish(),
 })
 
 /** A false positive of a list: RAS millimetres of a scan. */
@@ -79,40 +83,50 @@ export async function readHardNegatives(path: string): Promise<ReadHardNegative[
   })
 }
 
-const ends = z.tuple([z.number().nullable(), z.number().nullable()]).optional()
-const measuredRange = z
-  .object({
-    organ: z.string().min(1),
-    diameterMm: ends,
-    depthMm: ends,
-    contrastHu: ends,
-    found: z.int().min(0),
-    missed: z.int().min(0),
-  })
-  .refine(({ diameterMm, depthMm, contrastHu }) => diameterMm ?? depthMm ?? contrastHu)
+/** Keys that lead to an entry of the curriculum, whose own keys do not depend on its place. */
+const ENTRY_KEYS = ['simulation', 'curriculum', '0']
 
 /**
- * Return found and missed tumors by organ and range, of a file of `freetumor evaluate`, one JSON object per line. The configuration
- * checks the ranges.
+ * Return found and missed tumors by organ and range, of a file of `freetumor evaluate`, one JSON object per line.
  * @throws ConfigError that names the file and the line
  */
-export async function readMeasuredRanges(path: string): Promise<z.infer<typeof measuredRange>[]> {
-  return (await readLines(path)).map(({ text, line }) => {
-    const { data } = measuredRange.safeParse(asPosition(text))
-    if (data === undefined)
-      throw new ConfigError(
-        `${path}: line ${line}: no measured range (expected {"organ": "liver", "diameterMm": [5, 10], "found": 3, "missed": 4}, found ${quoted(text)})`,
-        { hint: 'name the file missed-sizes.jsonl of `freetumor evaluate --out`', facts: { file: path } },
+export async function readMeasuredRanges(path: string): Promise<MeasuredRange[]> {
+  const lines = await readLines(path)
+  const fault = (line: number, message: string, hint: string) =>
+    new ConfigError(`${path}: line ${line}: ${message}`, { hint, facts: { file: path } })
+  const ranges = lines.map(({ text, line }) => {
+    const value = asRecord(jsonOf(text))
+    if (value === undefined)
+      throw fault(
+        line,
+        `no measured range (expected {"organ": "liver", "diameterMm": [5, 10], "found": 3, "missed": 4}, found ${quoted(text)})`,
+        'name the file missed-sizes.jsonl of `freetumor evaluate --out`',
       )
-    return data
+    const { data, error } = measuredRange.safeParse(value)
+    if (data !== undefined) return data
+    throw new ConfigError(describe(`${path}: line ${line}`, error.issues, value, ENTRY_KEYS), {
+      hint: 'correct the line, or write the file with `freetumor evaluate --out`',
+      facts: { file: path },
+    })
   })
+  const overlap = overlapOf(ranges)
+  if (overlap !== null) {
+    const { first, second, kind, fault: what } = overlap
+    throw fault(lines[second]!.line, `${kind}: overlaps line ${lines[first]!.line} ${what}`, OVERLAP_HINT)
+  }
+  return ranges
 }
 
 function asPosition(text: string): unknown {
+  const value = jsonOf(text)
+  const centre = asRecord(value)?.centre
+  return centre === undefined ? value : { voxel: centre }
+}
+
+/** Return the JSON value of a line; null if it has none. */
+function jsonOf(text: string): unknown {
   try {
-    const value = parseForeignJson(text, 'position')
-    const centre = asRecord(value)?.centre
-    return centre === undefined ? value : { voxel: centre }
+    return parseForeignJson(text, 'line')
   } catch {
     return null
   }

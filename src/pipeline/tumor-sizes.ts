@@ -1,8 +1,12 @@
 import type { RunConfig } from '../config/schema.js'
-import { type AimedSettings, aimAt } from '../simulation/curriculum.js'
+import { ConfigError } from '../errors.js'
+import { type AimedSettings, aimAt, leastDiameterMm } from '../simulation/curriculum.js'
 import { radiiOfVolumes, radiusVoxelsOf } from '../simulation/size.js'
 
-/** Return tumor sizes in voxels of the prepared grid, and what is aimed at; its spacing converts millimetres. */
+/**
+ * Return tumor sizes in voxels of the prepared grid, and what is aimed at; its spacing converts millimetres.
+ * @throws ConfigError if every tumor of the curriculum is too small to be aimed at
+ */
 export function sizeSettings(
   {
     sizeOdds,
@@ -14,9 +18,17 @@ export function sizeSettings(
   }: RunConfig['simulation'],
   { spacingMm, windowHu }: Pick<RunConfig['prepare'], 'spacingMm' | 'windowHu'>,
 ): AimedSettings {
+  const aimed = curriculum && aimAt(curriculum, curriculumUniformShare, { spacingMm, windowHu })
+  if (aimed?.length === 0)
+    throw new ConfigError(
+      `simulation.curriculum: aims at no tumor (expected a range that ends above ${leastDiameterMm(spacingMm)} mm, 5 mm or 3 voxels of prepare.spacingMm)`,
+      {
+        hint: 'add a range of larger diameters, or of depths or contrasts, or set simulation.curriculum: null',
+      },
+    )
   const inVoxels = (mm: number) => radiusVoxelsOf(mm, spacingMm)
   return {
-    curriculum: curriculum && aimAt(curriculum, curriculumUniformShare, { spacingMm, windowHu }),
+    curriculum: aimed,
     sizeOdds,
     radiusVoxels:
       radiusMm === null

@@ -45,6 +45,47 @@ describe('an entry of a curriculum', () => {
   })
 })
 
+describe('the ranges of a curriculum', () => {
+  const listed = (...ranges: object[]) =>
+    resolveConfig({
+      job: 'baseline',
+      data: { datasets: [{ name: 'BTCV' }] },
+      simulation: { curriculum: ranges.map((one) => ({ organ: 'liver', found: 1, missed: 1, ...one })) },
+    })
+
+  it.each([
+    [{ diameterMm: [5, 10] }, { diameterMm: [5, 10] }],
+    [{ diameterMm: [20, null] }, { diameterMm: [50, 100] }],
+    [{ depthMm: [0, 6] }, { depthMm: [5, null] }],
+    [{ contrastHu: [-100, -60] }, { contrastHu: [null, -80] }],
+  ])('are refused if two overlap: %j and %j', (one, two) => {
+    const [kind] = Object.keys(one)
+    const message = new RegExp(
+      `simulation\\.curriculum\\.2\\.${kind}: overlaps simulation\\.curriculum\\.0 \\(expected ranges of liver without`,
+    )
+    expect(() => listed(one, { organ: 'kidney', ...one }, two)).toThrow(message)
+    expect(() => listed(two, { organ: 'kidney', ...two }, one)).toThrow(message)
+    const { simulation, ...config } = listed(one)
+    const twice = { ...simulation, curriculum: [...simulation.curriculum!, ...simulation.curriculum!] }
+    expect(() => checkPainting({ ...config, simulation: twice }, 'run.yaml')).toThrow(/overlaps/)
+  })
+
+  it('may touch, have gaps, and be equal in other organs or kinds', () => {
+    expect(() =>
+      listed(
+        { diameterMm: [10, 20] },
+        { diameterMm: [5, 10] },
+        { diameterMm: [50, null] },
+        { organ: 'kidney', diameterMm: [5, 10] },
+        { depthMm: [5, 10] },
+        { contrastHu: [null, -60] },
+        { contrastHu: [-60, -20] },
+        { contrastHu: [20, null] },
+      ),
+    ).not.toThrow()
+  })
+})
+
 describe('an aimed contrast', () => {
   const contrast = { contrastHu: [-60, -20] }
   const baseline = { checkpoint: 'b.pt' }

@@ -77,6 +77,7 @@ describe('a list of false positives', () => {
     '{"mm": [1, 2, 3]}',
     '{"case": "a", "mm": [1, 2]}',
     '{"case": "a", "mm": [1, 2, 3], "score": 2}',
+    '{"case": "a", "mm": [1, 2, 3], "scroe": 0.5}',
     'x',
   ])('refuses the line %s by its number', async (line) => {
     await expect(readHardNegatives(written('n.jsonl', line))).rejects.toThrow(
@@ -98,15 +99,44 @@ describe('a list of missed sizes', () => {
   })
 
   it.each([
-    '{"organ": "liver", "diameterMm": [5, 10], "found": 1}',
-    '{"organ": "liver", "diameterMm": [5], "found": 1, "missed": 1}',
-    '{"organ": "liver", "found": 1, "missed": 1}',
-    '{"organ": "liver", "depthMm": "5", "found": 1, "missed": 1}',
-    '{"organ": "liver", "diameterMm": [5, 10], "found": 1, "missed": 0.5}',
-  ])('refuses the line %s by its number', async (line) => {
-    await expect(readMeasuredRanges(written('m.jsonl', line))).rejects.toThrow(
-      /m\.jsonl: line 1: no measured range/,
-    )
+    ['liver 5 10', /no measured range \(expected \{"organ"/],
+    [
+      '{"organ": "liver", "diameterMm": [5, 10], "found": 1}',
+      /missed: wrong value \(expected number, found nothing/,
+    ],
+    ['{"organ": "liver", "diameterMm": [5], "found": 1, "missed": 1}', /diameterMm.*found \[5\]/],
+    [
+      '{"organ": "liver", "found": 1, "missed": 1}',
+      /entry: .*expected exactly one of diameterMm, depthMm and/,
+    ],
+    ['{"organ": "liver", "depthMm": "5", "found": 1, "missed": 1}', /depthMm: .*found "5"/],
+    ['{"organ": "livr", "depthMm": [0, 5], "found": 1, "missed": 1}', /organ: .*one of liver.*found "livr"/],
+    ['{"organ": "liver", "diameterMm": [5, 10], "found": 1, "missed": 0.5}', /missed: .*found 0\.5/],
+    [
+      '{"organ": "liver", "diameterMm": [10, 5], "found": 1, "missed": 1}',
+      /diameterMm: .*an end above its start/,
+    ],
+    [
+      '{"organ": "liver", "diameterMm": [5, 10], "found": 1, "missed": 1, "fuond": 3}',
+      /unknown key fuond \(did you mean found\?\)/,
+    ],
+  ])('refuses the line %s by its number and key', async (line, fault) => {
+    const failed = readMeasuredRanges(written('m.jsonl', `# measured\n${line}\n`))
+    await expect(failed).rejects.toThrow(ConfigError)
+    await expect(failed).rejects.toThrow(/m\.jsonl: line 2: /)
+    await expect(failed).rejects.toThrow(fault)
+  })
+
+  it('refuses two lines whose ranges overlap', async () => {
+    const line = (ends: string) => `{"organ": "liver", "diameterMm": ${ends}, "found": 1, "missed": 1}\n`
+    await expect(
+      readMeasuredRanges(written('m.jsonl', `${line('[10, null]')}# more\n${line('[5, 12]')}`)),
+    ).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /m\.jsonl: line 3: diameterMm: overlaps line 1 \(expected ranges of liver without a common part, found \[10,null\] and \[5,12\]\)/,
+      ),
+      hint: expect.stringContaining('sums of found and missed'),
+    })
   })
 
   it('is named in a configuration, which then has its entries; a range that ends before its start is refused', async () => {
@@ -121,6 +151,8 @@ describe('a list of missed sizes', () => {
     const { simulation } = await loadConfig(join(folder, 'run.yaml'))
     expect(simulation.curriculum).toEqual([{ organ: 'liver', diameterMm: [5, 10], found: 3, missed: 4 }])
     file('m.jsonl', line(4))
-    await expect(loadConfig(join(folder, 'run.yaml'))).rejects.toThrow(/simulation\.curriculum.*end above/)
+    await expect(loadConfig(join(folder, 'run.yaml'))).rejects.toThrow(
+      /m\.jsonl: line 1: diameterMm.*end above/,
+    )
   })
 })

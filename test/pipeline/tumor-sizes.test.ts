@@ -32,3 +32,16 @@ it('aims at the missed sizes on the prepared grid, and at nothing without them',
   const { curriculum: aimed } = sizeSettings(simulationOf({ curriculum }), on([1, 1, 2]))
   expect(aimed).toMatchObject([{ organ: 'liver', diametersMm: [{ from: 6, to: 10, probability: 1 }] }])
 })
+
+it('refuses a curriculum whose diameters are all too small for the grid', () => {
+  const small = { organ: 'liver', diameterMm: [0, 5], found: 0, missed: 3 }
+  const larger = { organ: 'kidney', diameterMm: [5, 10], found: 0, missed: 3 }
+  const sizes = (curriculum: object[], spacing: Vec3) =>
+    sizeSettings(simulationOf({ curriculum }), on(spacing))
+  expect(() => sizes([small], [1, 1, 1])).toThrow(
+    /simulation\.curriculum: aims at no tumor \(expected a range that ends above 5 mm/,
+  )
+  expect(() => sizes([small, larger], [1, 1, 4])).toThrow(/ends above 12 mm/)
+  expect(sizes([small, larger], [1, 1, 1]).curriculum).toMatchObject([{ organ: 'kidney' }])
+  expect(sizes([{ ...small, diameterMm: undefined, depthMm: [0, 5] }], [1, 1, 1]).curriculum).toHaveLength(1)
+})

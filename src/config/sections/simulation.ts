@@ -62,7 +62,7 @@ const contrastHu = z
     ORDERED,
   )
 
-const curriculum = z
+export const measuredRange = z
   .strictObject({
     organ: key(
       z.enum(ORGAN_NAMES),
@@ -178,7 +178,7 @@ export const simulationSection = z.strictObject({
     { unit: 'ml', default: null, path: 'list', source: OURS },
   ),
   curriculum: key(
-    z.array(curriculum).min(1).nullable(),
+    z.array(measuredRange).min(1).nullable(),
     'Found and missed tumors by organ and range, or the name of `missed-sizes.jsonl` of `freetumor evaluate`; null aims at nothing.',
     'Tumors have the organs, sizes, depths and contrasts that the segmentor misses; organs in no entry follow the other keys.',
     { default: null, path: 'list', source: OURS },

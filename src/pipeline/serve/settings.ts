@@ -15,6 +15,7 @@ import { isWhole } from '../checkpoint/differences.js'
 import { notStated } from '../checkpoint/hints.js'
 import { setsOf, type WeightSets } from '../checkpoint/weight-sets.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
+import { sizeSettings } from '../tumor-sizes.js'
 
 /** Settings of a warm runtime. An option that the files state may be omitted and must not contradict them. */
 export interface ServingOptions {
@@ -185,6 +186,7 @@ function configOf(
     'openRuntime',
   )
   checkPainting({ ...sections, prepare, sampling, networks }, 'openRuntime')
+  sizeSettings(sections.simulation, prepare)
   return deepFreeze({
     ...sections,
     prepare: { cache: prepare.cache, windowHu: prepare.windowHu, spacingMm: prepare.spacingMm },

@@ -12,6 +12,7 @@ import { notStated } from '../checkpoint/hints.js'
 import { setsOf, type WeightSets } from '../checkpoint/weight-sets.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { WantedWeights } from '../train/weights.js'
+import { sizeSettings } from '../tumor-sizes.js'
 
 const SECTIONS = [
   'name',
@@ -75,6 +76,7 @@ export function synthesisSettings(
   const organWeights = plannedWeights(region, synthesize.specialist, simulation.organWeights)
   const isShrunk = synthesize.method === 'shrunk'
   if (isShrunk) checkShrunk(synthesize, prepare, flags)
+  else sizeSettings(simulation, prepare)
   const { baseline } = networks
   // a configuration of a training may have a generator: copies of real tumors do not need it
   const generator = isShrunk ? null : networks.generator

@@ -16,6 +16,7 @@ import { kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import { openReviews } from '../review-summary.js'
 import { trainingLabels } from '../training-labels.js'
+import { sizeSettings } from '../tumor-sizes.js'
 import { refuseOtherOrgans } from './inputs.js'
 import { refuseUnusableWeights, wantedWeights } from './weights.js'
 
@@ -61,6 +62,7 @@ export async function checkTraining(
 ): Promise<ConfigCheck> {
   const findings = new Findings()
   await findings.of(async () => refuseForeignIds(config.data, config.region))
+  await findings.of(async () => sizeSettings(config.simulation, config.prepare))
   const skipped: Omit<ConfigCheck, 'ok' | 'findings'> = { data: 'skipped', cases: null, labels: null }
   if (!options.data) return findings.concluded(skipped)
   const checked = findings.list.length > 0 ? skipped : await checkData(config, context, options, findings)
