@@ -1,7 +1,7 @@
 import { asRecord } from '../foreign-text.js'
 import { oneLine } from '../plain-text.js'
 import type { StartedEvent } from '../training/events.js'
-import { HttpClient } from './http.js'
+import { HttpClient, TrackerError } from './http.js'
 import type { TrackedStep } from './steps.js'
 import type { OpenedRemote, RunFacts, TrackedRun, Tracker } from './tracker.js'
 
@@ -64,13 +64,31 @@ class OtlpTracker implements Tracker {
 
   async close(): Promise<void> {}
 
-  /** Note once that a receiver rejects points: the protocol forbids to send them again. */
+  /**
+   * Note once that a receiver rejects points, or warns: both in a successful answer. The protocol forbids to send rejected
+   * points again, and to refuse unknown keys of the answer.
+   * @throws TrackerError for JSON that is no answer of the protocol
+   */
   #report(answer: unknown): void {
-    const { rejectedDataPoints = 0, errorMessage } = asRecord(asRecord(answer)?.partialSuccess) ?? {}
-    if (this.#noted || !(Number(rejectedDataPoints) > 0)) return
+    const { partialSuccess } = asRecord(answer) ?? {}
+    const partial = partialSuccess === undefined || partialSuccess === null ? {} : asRecord(partialSuccess)
+    // a 64-bit number is a string in this JSON
+    const { rejectedDataPoints = 0, errorMessage = '' } = partial ?? {}
+    const rejected = Number(rejectedDataPoints)
+    if (asRecord(answer) === undefined || partial === undefined || !(rejected >= 0))
+      throw new TrackerError(
+        `otlp: ${new URL(this.at).origin} answers 200 without an answer of OTLP`,
+        'configure the address of an OTLP receiver over HTTP',
+        200,
+      )
+    if (this.#noted || (rejected === 0 && !errorMessage)) return
     this.#noted = true
-    const said = typeof errorMessage === 'string' ? oneLine(errorMessage).slice(0, 200) : 'without a reason'
-    this.note(`otlp: the receiver rejects points (${said})`)
+    const said = oneLine(String(errorMessage)).slice(0, 200)
+    this.note(
+      rejected > 0
+        ? `otlp: the receiver rejects points, the first time ${rejected} (${said || 'without a reason'})`
+        : `otlp: the receiver warns (${said})`,
+    )
   }
 }
 

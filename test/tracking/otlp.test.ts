@@ -72,12 +72,46 @@ describe('otlpTracker', () => {
     ])
   })
 
-  it('notes once that a receiver rejects points', async () => {
-    const { url } = await receiver({ partialSuccess: { rejectedDataPoints: '3', errorMessage: 'too\nold' } })
+  /** Return the notes of two sendings to a receiver that always gives this answer. */
+  const notesOf = async (answer: unknown) => {
+    const { url, requests } = await receiver(answer)
     const notes: string[] = []
     const tracker = otlpTracker(url, FACTS, (text) => notes.push(text), {})
     for (let at = 0; at < 2; at++)
       await tracker.send([{ step: at, timeMs: at, values: { learningRate: 1 } }], started(), never)
-    expect(notes).toEqual(['otlp: the receiver rejects points (too\\u000aold)'])
+    expect(requests).toHaveLength(2)
+    return notes
+  }
+
+  it.each([
+    [
+      { rejectedDataPoints: '3', errorMessage: 'too\nold' },
+      'rejects points, the first time 3 (too\\u000aold)',
+    ],
+    [{ rejectedDataPoints: 3 }, 'rejects points, the first time 3 (without a reason)'],
+    [{ rejectedDataPoints: '0', errorMessage: 'use gzip' }, 'warns (use gzip)'],
+    [{ errorMessage: 'use gzip' }, 'warns (use gzip)'],
+  ])('notes the partial success %j once', async (partialSuccess, text) => {
+    expect(await notesOf({ partialSuccess })).toEqual([`otlp: the receiver ${text}`])
+  })
+
+  it.each([[{}], [{ partialSuccess: null }], [{ partialSuccess: {} }], [{ keyOfALaterVersion: 1 }]])(
+    'notes nothing for the full success %j',
+    async (answer) => {
+      expect(await notesOf(answer)).toEqual([])
+    },
+  )
+
+  it.each([
+    [[]],
+    ['ok'],
+    [1],
+    [null],
+    [{ partialSuccess: 'no' }],
+    [{ partialSuccess: { rejectedDataPoints: 'x' } }],
+  ])('does not count %j as an answer of the protocol', async (answer) => {
+    await expect(notesOf(answer)).rejects.toThrow(
+      /^otlp: http:\/\/127.* answers 200 without an answer of OTLP/,
+    )
   })
 })
