@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { onAbort } from '../abort.js'
@@ -10,10 +10,13 @@ import { oneLine } from '../plain-text.js'
 import type { TrackedStep } from '../tracking/steps.js'
 import type { OpenedRemote, RunFacts, TrackedRun, Tracker } from '../tracking/tracker.js'
 import type { Outcome, StartedEvent } from '../training/events.js'
+import { makeTemporaryFolder } from '../whole-file.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 
 /** A folder of `wandb/` is complete; its name states its first and last step. */
 const WRITTEN = /^steps-\d+-(\d+)$/
+/** Start of the name of a folder that the process writes and renames when it is complete. */
+const UNFINISHED = 'unfinished-'
 
 /**
  * Return the tracker Weights & Biases: the part `wandb` of a Python runtime writes the run into `wandb/` of its directory when a
@@ -34,6 +37,7 @@ class WandbTracker implements Tracker {
   readonly graceMs = 60_000
   #child: ChildProcessWithoutNullStreams | null = null
   #answer: Promise<string> = Promise.resolve('')
+  #temporary: string | null = null
 
   constructor(
     private readonly python: string | null | undefined,
@@ -49,6 +53,7 @@ class WandbTracker implements Tracker {
   async open({ id }: TrackedRun, started: StartedEvent): Promise<OpenedRemote> {
     await this.close()
     const names = await readdir(join(this.directory, 'wandb')).catch(() => [])
+    this.#temporary = await makeTemporaryFolder('freetumor-wandb-')
     const last = Math.max(-1, ...names.map((name) => Number(WRITTEN.exec(name)?.[1] ?? -1)))
     const child = spawn(
       resolvePython({ explicit: this.python ?? undefined }),
@@ -57,7 +62,12 @@ class WandbTracker implements Tracker {
         stdio: ['pipe', 'pipe', 'pipe'],
         // Ctrl-C reaches only this process, which then ends the child
         detached: true,
-        env: { ...cleanEnvironment({ threads: 1 }), WANDB_ERROR_REPORTING: 'false' },
+        env: {
+          ...cleanEnvironment({ threads: 1 }),
+          WANDB_ERROR_REPORTING: 'false',
+          // the package leaves folders there if its process is killed
+          TMPDIR: this.#temporary,
+        },
       },
     )
     child.stdin.on('error', () => {})
@@ -109,16 +119,24 @@ class WandbTracker implements Tracker {
     }
   }
 
+  /** End the process, and remove its temporary folders. */
   async close(): Promise<void> {
-    const child = this.#child
+    const [child, temporary] = [this.#child, this.#temporary]
     this.#child = null
-    if (child?.pid === undefined) return
-    try {
-      process.kill(-child.pid, 'SIGKILL')
-    } catch {
-      // it has ended
+    this.#temporary = null
+    if (child?.pid !== undefined) {
+      try {
+        process.kill(-child.pid, 'SIGKILL')
+      } catch {
+        // it has ended
+      }
+      await this.#answer.catch(() => {})
     }
-    await this.#answer.catch(() => {})
+    if (temporary === null) return
+    const folder = join(this.directory, 'wandb')
+    const names = await readdir(folder).catch(() => [])
+    const left = names.filter((name) => name.startsWith(UNFINISHED)).map((name) => join(folder, name))
+    for (const one of [temporary, ...left]) await rm(one, { recursive: true, force: true })
   }
 
   async #write(line: unknown): Promise<void> {

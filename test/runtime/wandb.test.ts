@@ -1,14 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { resolvePython } from '../../src/runtime/python.js'
 import { wandbTracker } from '../../src/runtime/wandb.js'
 import { Feed } from '../../src/tracking/feed.js'
 import { TrackingState } from '../../src/tracking/state.js'
 import type { RunEvent } from '../../src/training/events.js'
 import { temporaryFolder } from '../helpers/temporary.js'
+import { until } from '../helpers/until.js'
 import { finished, started, steps, validation, writeEvents } from '../tracking/run-events.js'
 
 const FACTS = { version: '0.2.0', seed: 7, name: null, config: null }
@@ -87,4 +88,39 @@ it('the tracker wandb names the part of the runtime that it lacks', async () => 
   expect(failure?.message).toMatch(/^wandb: cannot be imported/)
   expect(step).toBe(-1)
   expect(readdirSync(folder)).not.toContain('wandb')
+})
+
+/** Start a tracker whose process writes a temporary folder of the package and a part of the run, then runs `last`. */
+async function opened(last: string) {
+  const folder = temporaryFolder()
+  const temporary = temporaryFolder()
+  vi.stubEnv('TMPDIR', temporary)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const python = join(folder, 'python')
+  const staging = join(folder, 'wandb/unfinished-ab12')
+  writeFileSync(
+    python,
+    `#!/bin/sh\nmkdir -p "$TMPDIR/media" '${staging}/wandb' '${folder}/wandb/steps-0-1'\ntouch '${folder}/ready'\n${last}\n`,
+    { mode: 0o755 },
+  )
+  const tracker = wandbTracker(python, folder, 'tumors', FACTS)
+  await tracker.open({ id: 'a', run: null }, started(), new AbortController().signal)
+  await until(() => existsSync(join(folder, 'ready')))
+  return { folder, temporary, tracker }
+}
+
+it('the tracker wandb removes the temporary folders of a process that it ends', async () => {
+  const { folder, temporary, tracker } = await opened('exec cat')
+  expect(readdirSync(temporary)).toHaveLength(1)
+  await tracker.close()
+  expect(readdirSync(temporary)).toEqual([])
+  expect(readdirSync(join(folder, 'wandb'))).toEqual(['steps-0-1'])
+})
+
+it('the tracker wandb removes the temporary folders of a process that failed', async () => {
+  const { folder, temporary, tracker } = await opened('exit 1')
+  await expect(tracker.end('completed', 0, new AbortController().signal)).rejects.toThrow('the process ended')
+  await tracker.close()
+  expect(readdirSync(temporary)).toEqual([])
+  expect(readdirSync(join(folder, 'wandb'))).toEqual(['steps-0-1'])
 })
