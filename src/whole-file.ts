@@ -84,10 +84,10 @@ export async function refuseUnwritable(path: string): Promise<void> {
   await tryWriting(temporaryName(path), path)
 }
 
-/** Write a byte to a file and remove it. An error names `path`. */
-async function tryWriting(probe: string, path: string): Promise<void> {
+/** Write bytes to a file and remove it. An error names `path`. */
+async function tryWriting(probe: string, path: string, bytes = 1): Promise<void> {
   try {
-    await writeFile(probe, ' ', { flag: 'wx' })
+    await writeFile(probe, new Uint8Array(bytes), { flag: 'wx' })
   } catch (error) {
     throw typedSystemError(error, path)
   } finally {
@@ -164,13 +164,16 @@ function makeOneSync(folder: string, mode: number): NodeJS.ErrnoException | null
   }
 }
 
+/** Free space for the results that a command writes at its end: figures, tables and a page. */
+const RESULT_BYTES = 2 ** 20
+
 /**
- * Create a folder and write a byte to it, so that a full or read-only disk fails before the work starts.
+ * Create a folder and write 1 MiB to it, so that a full or read-only disk fails before the work starts.
  * @throws EnvironmentError that names the folder and the reason
  */
 export async function makeWritableFolder(path: string): Promise<void> {
   await makeFolder(path)
-  await tryWriting(temporaryName(join(path, 'probe')), path)
+  await tryWriting(temporaryName(join(path, 'probe')), path, RESULT_BYTES)
 }
 
 /**

@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
+import { packageRoot } from '../src/runtime/python.js'
 import { typedSystemError } from '../src/system-errors.js'
 import {
   makeFolder,
@@ -133,6 +135,22 @@ test('a folder is created and tested before the work, and stays empty', async ()
     code: 'environment',
     message: expect.stringMatching(/^\/proc: cannot be written \(/),
   })
+})
+
+test('a folder without space for results is an error before the work, and stays empty', async () => {
+  const folder = temporaryFolder()
+  // a limit in place of a full disk: at most 64 blocks of 512 or 1024 bytes a file
+  const source = `
+    import { makeWritableFolder } from ${JSON.stringify(join(packageRoot, 'dist/whole-file.js'))}
+    await makeWritableFolder(${JSON.stringify(folder)}).catch(({ message }) => console.log(message))`
+  const printed = execFileSync('sh', [
+    '-c',
+    'ulimit -f 64; exec "$0" --input-type=module -e "$1"',
+    process.execPath,
+    source,
+  ])
+  expect(String(printed)).toBe(`${folder}: cannot be written (the file would exceed the size limit, EFBIG)\n`)
+  expect(readdirSync(folder)).toEqual([])
 })
 
 test('a folder that cannot be created is an error that names it', async () => {
