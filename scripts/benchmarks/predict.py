@@ -30,8 +30,8 @@ from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.original_grid import needed_on_prepared
 from freetumor_runtime.data.volumes import load_prepared_image
+from freetumor_runtime.inference.open_scan import route_to_scan
 from freetumor_runtime.inference.sliding_windows import Segmented, labels_of, segment_volume
-from freetumor_runtime.jobs.predict import route_to_scan
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
 CPU = torch.device("cpu")

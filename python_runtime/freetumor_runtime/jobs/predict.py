@@ -24,27 +24,28 @@ from freetumor_runtime.checkpoints.nnunet_inspection import scan_axis
 from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, is_model_folder
 from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
-from freetumor_runtime.data.grids import align_label, resample_label
-from freetumor_runtime.data.label_ids import empty_organ_mask
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
-from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_on_scan, needed_on_prepared
-from freetumor_runtime.data.volumes import PreparedImage, load_prepared_images
-from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
-from freetumor_runtime.errors import CheckpointError, DataError
+from freetumor_runtime.data.original_grid import linear_on_scan, needed_on_prepared
+from freetumor_runtime.data.way_back import nearest_on_scan
+from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.evaluation.lesion_rule import FoundLesions, needs_probabilities, without_lesions
 from freetumor_runtime.events import Event, Finished
-from freetumor_runtime.inference.ensemble import Predictor, ensemble_planes, predictor_of, to_probabilities
-from freetumor_runtime.inference.glance import Glance, glance
+from freetumor_runtime.inference.ensemble import Predictor, predictor_of, to_probabilities
 from freetumor_runtime.inference.nnunet import NnUNetLogits, segment_scan, winners_of
+from freetumor_runtime.inference.open_scan import (
+    OpenScan,
+    load_on_scan,
+    load_organ,
+    on_prepared_grid,
+    organ_on_prepared,
+)
 from freetumor_runtime.inference.plugin_segmentor import PluginSegmentor
 from freetumor_runtime.inference.sliding_windows import (
     Planes,
     WindowCount,
-    WindowCounts,
-    averaged_planes,
     labels_of,
-    plan_windows,
 )
+from freetumor_runtime.inference.window_choice import walk_through
 from freetumor_runtime.plugins.client import Plugin
 from freetumor_runtime.training.ranks import Ranks
 
@@ -259,7 +260,7 @@ def predict_case(
     scan = OpenScan.open(spec, case)
     image_XYZ = window_intensity(scan.prepared.image_hu.to(device), spec.windowHu)
     read = perf_counter()
-    walk = walk_through(spec, members, image_XYZ, scan, on_windows, glancer)
+    walk = walk_through(spec, members, image_XYZ, scan, wanted_voxels(spec, scan), on_windows, glancer)
     probabilities = KeptProbabilities(spec, image_XYZ.shape, of_logits=len(members) == 1)
     mask, affine = mask_of(spec, scan, probabilities.kept_of(checked(spec, walk.planes)))
     segment = perf_counter()
@@ -319,143 +320,6 @@ class KeptProbabilities:
             yield first, values_CXYZ
 
 
-@dataclass(frozen=True)
-class OpenScan:
-    """A prepared scan, the way back to its own grid, and where a tumor may be (bool [I, J, K]; None: anywhere).
-
-    `coarse`: the scan on the grid of a network that glances, if there is one.
-    """
-
-    prepared: PreparedImage
-    coarse: PreparedImage | None
-    route: GridRoute
-    organ_IJK: np.ndarray | None
-
-    @staticmethod
-    def open(spec: PredictSpec, case: PredictCase) -> "OpenScan":
-        of_networks = [one for one in (spec, spec.glance) if one is not None]
-        wanted = [(one.spacingMm, one.windowHu[0]) for one in of_networks]
-        prepared, *coarse = load_prepared_images(case.image, wanted, spec.cropForeground)
-        grids, mask = prepared.grids, case.organMask
-        organ_IJK = None if mask is None else load_organ(spec, mask, grids.source_shape, grids.source_affine)
-        return OpenScan(prepared, coarse[0] if coarse else None, route_to_scan(prepared.grids), organ_IJK)
-
-
-def route_to_scan(grids: ScanGrids) -> GridRoute:
-    return grid_route(grids.prepared_shape, grids.prepared_affine, grids.source_shape, grids.source_affine)
-
-
-def load_organ(spec: PredictSpec, path: str, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
-    aligned = load_on_scan(path, shape, affine)
-    if not aligned.any():
-        raise empty_organ_mask(path)
-    organ_IJK = np.isin(aligned, spec.organIds) if spec.organIds else aligned != 0
-    if not organ_IJK.any():
-        ids = ", ".join(map(str, spec.organIds))
-        found = ", ".join(f"{id:g}" for id in np.unique(aligned)[:10])
-        raise DataError(
-            f"{path}: no voxel of the organ (expected id {ids}, found {found})", "name the organ's ids with --organ-ids"
-        )
-    return organ_IJK
-
-
-def load_on_scan(path: str, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
-    label, own_affine = load_nifti(path)
-    aligned = align_label(label, own_affine, shape, affine)
-    if aligned is None:
-        raise DataError(f"{path}: its grid is not that of its scan", "resample it onto the scan")
-    return aligned
-
-
-@dataclass(frozen=True)
-class Walk:
-    """Averaged outputs of all members, plane by plane, and the windows of all members together."""
-
-    planes: Iterator[Planes]
-    counts: WindowCounts
-
-
-def walk_through(
-    spec: PredictSpec,
-    members: Sequence[Predictor],
-    image_XYZ: Tensor,
-    scan: OpenScan,
-    on_windows: WindowCount | None = None,
-    glancer: Predictor | None = None,
-) -> Walk:
-    """Choose the windows of a scan, the same for all members, and start to compute them.
-
-    Unless `windowChoice` is all, the glancer or every member glances at the scan first; a window near which none
-    finds anything is left out.
-    """
-    padding = padding_of(spec, image_XYZ)
-    wanted_XYZ = wanted_voxels(spec, scan)
-    glances = glances_at(spec, members, glancer, image_XYZ, scan, wanted_XYZ, on_windows)
-    findings = [one.findings for one in glances]
-    plan = plan_windows(
-        image_XYZ,
-        spec.patchVoxels,
-        spec.windows.overlap,
-        padding_value=padding,
-        wanted_XYZ=wanted_XYZ,
-        min_foreground=spec.minForeground,
-        worth=None if spec.windowChoice == "all" else lambda window: any(one.near(window) for one in findings),
-    )
-    # on a CPU a batch of four takes a fifth longer than its windows one by one, which fit into the caches
-    batch = spec.windows.windowBatch if image_XYZ.device.type == "cuda" else 1
-    outputs_known = [one.known for one in glances] if glancer is None and glances else [{} for _ in members]
-    planes = [
-        averaged_planes(member, plan, spec.windows.blend, batch, known=known, on_windows=on_windows)
-        for member, known in zip(members, outputs_known, strict=True)
-    ]
-    # windows of the glancer are others, and smaller
-    glanced = 0 if glancer is not None else sum(one.computed for one in glances)
-    glanced -= sum(start in known for known in outputs_known for start in plan.asked)
-    counts, count = plan.counts, len(members)
-    return Walk(
-        ensemble_planes(planes),
-        WindowCounts(
-            counts.windows * count, counts.computed * count + glanced, counts.blank * count, counts.left_out * count
-        ),
-    )
-
-
-def glances_at(
-    spec: PredictSpec,
-    members: Sequence[Predictor],
-    glancer: Predictor | None,
-    image_XYZ: Tensor,
-    scan: OpenScan,
-    wanted_XYZ: Tensor | None,
-    on_windows: WindowCount | None,
-) -> list[Glance]:
-    """Return what the glancer finds, or else each member; none if all windows are computed."""
-    if spec.windowChoice == "all":
-        return []
-    outputs = [output for output, one in enumerate(spec.maskIds) if one != 0]
-    labels = range(1, len(spec.maskIds))
-    # without an output of an organ, tumors lie anywhere
-    organs = [] if set(labels) <= set(spec.tumorOutputs) else labels
-    look = partial(
-        glance, outputs=outputs, organs=organs, whole_organs=spec.windowChoice == "organs", on_windows=on_windows
-    )
-    if glancer is None or spec.glance is None or scan.coarse is None:
-        look = partial(look, padding_value=padding_of(spec, image_XYZ), within_XYZ=wanted_XYZ)
-        return [look(member, image_XYZ, spec.patchVoxels, voxel_ml=voxel_ml(spec.spacingMm)) for member in members]
-    coarse_XYZ = window_intensity(scan.coarse.image_hu.to(image_XYZ.device), spec.glance.windowHu)
-    affines = (scan.coarse.grids.prepared_affine, scan.prepared.grids.prepared_affine)
-    look = partial(look, padding_value=padding_of(spec, coarse_XYZ), affines=affines)
-    return [look(glancer, coarse_XYZ, spec.glance.patchVoxels, voxel_ml=voxel_ml(spec.glance.spacingMm))]
-
-
-def voxel_ml(spacing_mm: Sequence[float]) -> float:
-    return spacing_mm[0] * spacing_mm[1] * spacing_mm[2] / 1000
-
-
-def padding_of(spec: PredictSpec, image_XYZ: Tensor) -> float:
-    return float(image_XYZ.min()) if spec.padding == "minimum" else 0.0
-
-
 def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
     """Return the voxels where the mask can differ from background; None for all.
 
@@ -495,18 +359,6 @@ def without_tumors_outside(spec: PredictSpec, mask: np.ndarray, organ: np.ndarra
     if organ is not None:
         mask[np.isin(mask, spec.tumorOutputs) & ~organ] = 0
     return mask
-
-
-def organ_on_prepared(spec: PredictSpec, scan: OpenScan) -> np.ndarray:
-    assert scan.organ_IJK is not None
-    return on_prepared_grid(spec, scan.organ_IJK.astype(np.uint8), scan.prepared.grids) > 0
-
-
-def on_prepared_grid(spec: PredictSpec, label_IJK: np.ndarray, grids: ScanGrids) -> np.ndarray:
-    """Return a label of the scan, resampled and cropped as docs/method.md 4 prepares labels."""
-    whole, _ = resample_label(label_IJK, grids.source_affine, spec.spacingMm)
-    box = zip(grids.crop_start, grids.prepared_shape, strict=True)
-    return whole[tuple(slice(start, start + side) for start, side in box)]
 
 
 def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[str, str]:

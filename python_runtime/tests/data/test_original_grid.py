@@ -11,7 +11,7 @@ from freetumor_runtime.data.nifti import save_nifti
 from freetumor_runtime.data.original_grid import linear_on_scan, needed_on_prepared
 from freetumor_runtime.data.volumes import load_prepared_image
 from freetumor_runtime.data.way_back import nearest_on_scan
-from freetumor_runtime.jobs.predict import route_to_scan
+from freetumor_runtime.inference.open_scan import route_to_scan
 
 SHAPE = (23, 31, 12)
 
