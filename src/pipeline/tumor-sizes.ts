@@ -21,7 +21,7 @@ export function sizeSettings(
   const aimed = curriculum && aimAt(curriculum, curriculumUniformShare, { spacingMm, windowHu })
   if (aimed?.length === 0)
     throw new ConfigError(
-      `simulation.curriculum: aims at no tumor (expected a range that ends above ${leastDiameterMm(spacingMm)} mm, 5 mm or 3 voxels of prepare.spacingMm)`,
+      `simulation.curriculum: aims at no tumor (expected a range that ends above ${leastDiameterMm(spacingMm)} mm, the larger of 5 mm and 3 voxels of prepare.spacingMm)`,
       {
         hint: 'add a range of larger diameters, or of depths or contrasts, or set simulation.curriculum: null',
       },
