@@ -15,16 +15,10 @@ from torch import nn
 from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config.cases import PredictSpec
 from freetumor_runtime.config.parsing import parse
-from freetumor_runtime.models import convolution
+from freetumor_runtime.models.plain_layers import plain_layers
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
 CPU = torch.device("cpu")
-PLAIN = {
-    convolution.Conv3d: nn.Conv3d,
-    convolution.Upsampling3d: nn.ConvTranspose3d,
-    convolution.InstanceNorm3d: nn.InstanceNorm3d,
-    convolution.MaxPool3d: nn.MaxPool3d,
-}
 
 
 def main() -> None:
@@ -54,8 +48,7 @@ def network_of(settings: dict) -> nn.Module:
         built = build_segmentor(kind, outputs=outputs, feature_size=size, levels=3, patch_merging="corrected")
         network = freeze(built)
     if settings["plainLayers"]:
-        for module in network.modules():
-            module.__class__ = PLAIN.get(type(module), type(module))
+        network = plain_layers(network)
     return network
 
 

@@ -30,6 +30,7 @@ from freetumor_runtime.data.way_back import nearest_on_scan
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.evaluation.lesion_rule import FoundLesions, needs_probabilities, without_lesions
 from freetumor_runtime.events import Event, Finished
+from freetumor_runtime.heap import keep_freed_memory, return_freed_memory
 from freetumor_runtime.inference.ensemble import Predictor, predictor_of, to_probabilities
 from freetumor_runtime.inference.nnunet import NnUNetLogits, segment_scan, winners_of
 from freetumor_runtime.inference.open_scan import (
@@ -68,6 +69,7 @@ class CaseSource(Protocol):
 
 
 def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Event]:
+    keep_freed_memory(ranks.device)
     work_of: Callable[..., dict]
     if spec.plugin is None and (spec.method == "nnunet" or is_model_folder(spec.members[0].checkpoint)):
         model = load_model(spec, ranks.device)
@@ -80,6 +82,7 @@ def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Eve
         progress = CaseProgress(source, case_id, count)
         work = partial(work_of, on_windows=progress.add)
         source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --workers"))
+        return_freed_memory()
     yield Finished(0, "completed", "")
 
 

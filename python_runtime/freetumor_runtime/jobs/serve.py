@@ -21,6 +21,7 @@ from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_ima
 from freetumor_runtime.data.way_back import nearest_on_scan
 from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
 from freetumor_runtime.events import Event, Ready
+from freetumor_runtime.heap import keep_freed_memory
 from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
 from freetumor_runtime.synthesis.painting import mark_synthetic
 from freetumor_runtime.synthesis.subvolume import OpenSubvolume, Tools, measure_attempt, paint_attempt
@@ -28,6 +29,7 @@ from freetumor_runtime.training.ranks import Ranks
 
 
 def serve(spec: ServeSpec, ranks: Ranks, calls: CallSource) -> Iterator[Event]:
+    keep_freed_memory(ranks.device)
     tools = Tools.load(spec, ranks.device)
     networks = {"generator": tools.generator, "baseline": tools.judge.network if tools.judge else None}
     loaded = {name: network for name, network in networks.items() if network is not None}

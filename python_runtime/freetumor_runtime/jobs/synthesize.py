@@ -31,6 +31,7 @@ from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Roun
 from freetumor_runtime.data.way_back import ScanGrids, scan_grids
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
+from freetumor_runtime.heap import keep_freed_memory, return_freed_memory
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.synthesis.subvolume import (
     OpenSubvolume,
@@ -45,6 +46,7 @@ from freetumor_runtime.training.ranks import Ranks
 
 
 def synthesize(spec: SynthesizeSpec, ranks: Ranks, source: VariantSource) -> Iterator[Event]:
+    keep_freed_memory(ranks.device)
     tools = Tools.load(spec, ranks.device)
     cases = {case.id: case for case in spec.cases}
     case: OpenCase | None = None
@@ -52,6 +54,7 @@ def synthesize(spec: SynthesizeSpec, ranks: Ranks, source: VariantSource) -> Ite
         try:
             if case is None or case.case.id != first.case_id:
                 case = None  # its arrays go before those of the next one come
+                return_freed_memory()
                 case = OpenCase.open(cases[first.case_id], tools, first)
             result = make_variant(case, tools, first, source)
         except FreetumorError as error:

@@ -20,9 +20,9 @@ from freetumor_runtime.data.crop_source import CropSource, CropVerdict
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.data.label_ids import training_ids
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
+from freetumor_runtime.heap import LARGEST_OF_TRAINING, keep_freed_memory
 from freetumor_runtime.synthesis.painted_crop import PaintedCrop, unpainted
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
-from freetumor_runtime.training.heap import keep_freed_memory
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
 from freetumor_runtime.training.pictures import Pictures
@@ -62,7 +62,7 @@ def train_segmentation(
     spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
-    keep_freed_memory(ranks.device)
+    keep_freed_memory(ranks.device, LARGEST_OF_TRAINING)
     segmentor, merging, notes = build_trained_segmentor(spec, ranks.device)
     yield from notes
     synthesis = online_synthesis(spec, ranks)

@@ -17,6 +17,7 @@ from freetumor_runtime.checkpoints.loading import LoadedSegmentor, licence_entry
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
+from freetumor_runtime.heap import LARGEST_OF_TRAINING, keep_freed_memory
 from freetumor_runtime.inference.nnunet_judge import NnUNetJudge
 from freetumor_runtime.synthesis.crop_painting import (
     AugmentedCrop,
@@ -33,7 +34,6 @@ from freetumor_runtime.synthesis.losses import (
 )
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
-from freetumor_runtime.training.heap import keep_freed_memory
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
@@ -57,7 +57,7 @@ def train_synthesis(
     spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
-    keep_freed_memory(ranks.device)
+    keep_freed_memory(ranks.device, LARGEST_OF_TRAINING)
     generator, discriminator, notes = build_gan(spec, ranks.device)
     yield from notes
     assert spec.baseline is not None
