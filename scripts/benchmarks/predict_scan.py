@@ -7,7 +7,8 @@
 Both sides: the same network, threads, foreground crop, patch, overlap and blending; a process for each side, in
 turns. `ratio`, `processorRatio` are of whole scans without the start of the process; `memoryRatio` is freetumor's
 peak divided by the reference's, both with the libraries, which take `baseBytes`. Each side computes windows one by
-one, which is faster for both on a CPU. `--plain-layers` gives the reference PyTorch's own layers instead of those of
+one, which is faster for both on a CPU. Freetumor keeps freed memory, as the command does; the reference has the
+default allocator. `--plain-layers` gives the reference PyTorch's and MONAI's own layers instead of those of
 freetumor's network, which compute the same faster. `--against all` takes freetumor with all windows as the reference.
 `--tumors` keeps tumors only, as --map leaderboard does. With labels, both count the lesions that their mask touches.
 Without --checkpoint: the small segmentor with weights drawn from a seed.

