@@ -16,11 +16,6 @@ PLAIN = {
     MaxPool3d: nn.MaxPool3d,
     Upsampling3d: nn.ConvTranspose3d,
 }
-    Conv3d: nn.Conv3d,
-    InstanceNorm3d: nn.InstanceNorm3d,
-    MaxPool3d: nn.MaxPool3d,
-    Upsampling3d: nn.ConvTranspose3d,
-}
 
 
 def in_double_precision(network):
