@@ -65,7 +65,8 @@ class SmallSegmentor(nn.Module):
         skips = self.encode(image_B1XYZ)
         features = skips[-1]
         for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
-            if is_quick(features) and pays(features):
+            # an export replaces these layers by PyTorch's, and keeps them separate
+            if isinstance(up, Upsampling3d) and is_quick(features) and pays(features):
                 features = self._level(partial(_joined, up, merge), features, skip)
             else:
                 features = self._level(merge, torch.cat([up(features), skip], 1))
@@ -78,9 +79,10 @@ class SmallSegmentor(nn.Module):
         return convolutions(*features_BCXYZ)
 
 
-def _joined(up: Upsampling3d, merge: nn.Sequential, coarse_BCXYZ: Tensor, skip_BCXYZ: Tensor) -> Tensor:
+def _joined(up: Upsampling3d, merge: nn.Module, coarse_BCXYZ: Tensor, skip_BCXYZ: Tensor) -> Tensor:
     """Compute merge(cat([up(coarse), skip])); equal up to rounding."""
-    first, *others = merge
+    first, *others = merge.children()
+    assert isinstance(first, Conv3d)
     features = upsample_and_convolve(
         coarse_BCXYZ, skip_BCXYZ, up_weight=up.weight, up_bias=up.bias, weight=first.weight, bias=None
     )
