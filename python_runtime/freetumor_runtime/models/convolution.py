@@ -8,6 +8,9 @@ Times are of one 96^3 window in the small segmentor, one thread:
 - Instance norm: as the group norm of one channel a group, 0.5 ms instead of 2.4 ms. The small segmentor uses it with
   gradients, too: a step takes 10 % less time.
 - Max pooling of 2^3: by pairs along each axis, 0.6 ms instead of 5.8 ms.
+- Weight gradients of a convolution, on a CPU without AVX-512: from channels-last features, 12 ms instead of 20 to 28 ms
+  (16 to 16 channels, four crops of 20^3). So the small segmentor learns in channels-last there. With AVX-512 this is
+  not measured, and features keep their layout.
 
 With gradients the other layers are PyTorch's own: the backward pass takes most of the time and does not become faster.
 So networks of MONAI and nnU-Net learn with the bits of their packages.
@@ -16,6 +19,8 @@ So networks of MONAI and nnU-Net learn with the bits of their packages.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from freetumor_runtime.models.channels_last_norm import norm_channels_last
 
 
 def conv3d(features_BCXYZ: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, padding: int = 0) -> Tensor:
@@ -59,6 +64,8 @@ class InstanceNorm3d(nn.InstanceNorm3d):
     def forward(self, input: Tensor) -> Tensor:
         if not (_quick(input) if self.quick_with_gradients else _without_gradients(input)):
             return super().forward(input)
+        if torch.is_grad_enabled() and self.affine and _is_channels_last(input):
+            return norm_channels_last(input, self.weight, self.bias, self.eps)
         # channels-last features would lose digits: a group norm sums their squares
         return functional.group_norm(input.contiguous(), self.num_features, self.weight, self.bias, self.eps)
 
@@ -80,6 +87,17 @@ class MaxPool3d(nn.MaxPool3d):
             first, second = (input.narrow(axis, at, 2 * pairs - 1)[_every_other(axis)] for at in (0, 1))
             input = torch.maximum(first, second)
         return input
+
+
+def in_faster_layout(features_BCXYZ: Tensor) -> Tensor:
+    """Return features of the small segmentor in the layout in which a CPU computes them and their gradients fastest."""
+    learns = torch.is_grad_enabled() and is_quick(features_BCXYZ)
+    return features_BCXYZ.contiguous(memory_format=torch.channels_last_3d) if learns else features_BCXYZ
+
+
+def is_quick(features: Tensor) -> bool:
+    """Return whether these layers compute features in their own way: without gradients, or those of channels-last."""
+    return _quick(features) and (not torch.is_grad_enabled() or _has_slow_weight_gradients())
 
 
 def quick_layers(network: nn.Module) -> nn.Module:
@@ -121,3 +139,12 @@ def _quick(features: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and torch.backends.mkldnn.is_available()
     )
+
+
+def _has_slow_weight_gradients() -> bool:
+    """Return whether oneDNN has only a slow kernel for weight gradients of 3-D convolutions: without AVX-512."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
+def _is_channels_last(features: Tensor) -> bool:
+    return features.is_contiguous(memory_format=torch.channels_last_3d) and not features.is_contiguous()

@@ -86,16 +86,7 @@ def _state_of(tensor: Tensor) -> tuple[Any, ...]:
 
 def join_weights(up_weight: Tensor, weight: Tensor) -> Tensor:
     """Join [in, middle, 2, 2, 2] and [out, middle, k, k, k] into one transposed kernel [in, out, k+1, k+1, k+1]."""
-    side = weight.shape[-1]
-    inputs, outputs = up_weight.shape[0], weight.shape[0]
-    flipped = weight.flip(2, 3, 4).movedim(1, 0).flatten(1)
-    joined = up_weight.new_zeros(inputs, outputs, side + 1, side + 1, side + 1)
-    for x in (0, 1):
-        for y in (0, 1):
-            for z in (0, 1):
-                part = (up_weight[:, :, x, y, z] @ flipped).reshape(inputs, outputs, side, side, side)
-                joined[:, :, x : x + side, y : y + side, z : z + side] += part
-    return joined
+    return conv_transpose3d(up_weight, weight.flip(2, 3, 4).transpose(0, 1), None, stride=1)
 
 
 def _of_bias(up_bias: Tensor, of_up: Tensor, shape: Sequence[int]) -> Tensor:

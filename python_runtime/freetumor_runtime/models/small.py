@@ -1,11 +1,22 @@
 """A segmentor for runs without a GPU: a U-Net that works at half resolution."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import ConfigError
-from freetumor_runtime.models.convolution import Conv3d, InstanceNorm3d, MaxPool3d, Upsampling3d
+from freetumor_runtime.models.convolution import (
+    Conv3d,
+    InstanceNorm3d,
+    MaxPool3d,
+    Upsampling3d,
+    in_faster_layout,
+    is_quick,
+)
+from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
 
 
 class SmallSegmentor(nn.Module):
@@ -13,6 +24,7 @@ class SmallSegmentor(nn.Module):
 
     A 2^3 patch stem halves the resolution (an eighth of the work). `levels` levels of two 3^3 convolutions follow. A
     transposed convolution restores the resolution of the logits. Instance norm: other crops of a batch have no effect.
+    On a CPU each upsampling is joined with the convolution after it, which is equal up to rounding.
     `activation_checkpointing` recomputes the activations of each level in the backward pass instead of keeping them.
     """
 
@@ -42,7 +54,7 @@ class SmallSegmentor(nn.Module):
 
     def encode(self, image_B1XYZ: Tensor) -> list[Tensor]:
         """Return the features of each level, the finest first."""
-        features = self.stem(image_B1XYZ)
+        features = in_faster_layout(self.stem(image_B1XYZ))
         skips = []
         for level, convolutions in enumerate(self.down):
             features = self._level(convolutions, features if level == 0 else self.pool(features))
@@ -53,13 +65,30 @@ class SmallSegmentor(nn.Module):
         skips = self.encode(image_B1XYZ)
         features = skips[-1]
         for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
-            features = self._level(merge, torch.cat([up(features), skip], 1))
-        return self.head(features)
+            # an export replaces these layers by PyTorch's, and keeps them separate
+            if isinstance(up, Upsampling3d) and is_quick(features) and pays(features):
+                features = self._level(partial(_joined, up, merge), features, skip)
+            else:
+                features = self._level(merge, torch.cat([up(features), skip], 1))
+        # a transposed convolution in channels-last and a copy of its logits would take as long
+        return self.head(features.contiguous() if is_quick(features) else features)
 
-    def _level(self, convolutions: nn.Module, features_BCXYZ: Tensor) -> Tensor:
+    def _level(self, convolutions: Callable[..., Tensor], *features_BCXYZ: Tensor) -> Tensor:
         if self.activation_checkpointing and torch.is_grad_enabled():
-            return checkpoint(convolutions, features_BCXYZ, use_reentrant=False)
-        return convolutions(features_BCXYZ)
+            return checkpoint(convolutions, *features_BCXYZ, use_reentrant=False)
+        return convolutions(*features_BCXYZ)
+
+
+def _joined(up: Upsampling3d, merge: nn.Module, coarse_BCXYZ: Tensor, skip_BCXYZ: Tensor) -> Tensor:
+    """Compute merge(cat([up(coarse), skip])); equal up to rounding."""
+    first, *others = merge.children()
+    assert isinstance(first, Conv3d)
+    features = upsample_and_convolve(
+        coarse_BCXYZ, skip_BCXYZ, up_weight=up.weight, up_bias=up.bias, weight=first.weight, bias=None
+    )
+    for layer in others:
+        features = layer(features)
+    return features
 
 
 def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
