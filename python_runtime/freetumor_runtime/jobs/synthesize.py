@@ -40,11 +40,13 @@ from freetumor_runtime.synthesis.subvolume import (
     memory_mb,
     paint_attempt,
 )
+from freetumor_runtime.training.heap import keep_freed_memory
 from freetumor_runtime.training.pictures import plane_pictures, slice_picture, tumor_facts, tumor_plane
 from freetumor_runtime.training.ranks import Ranks
 
 
 def synthesize(spec: SynthesizeSpec, ranks: Ranks, source: VariantSource) -> Iterator[Event]:
+    keep_freed_memory(ranks.device)
     tools = Tools.load(spec, ranks.device)
     cases = {case.id: case for case in spec.cases}
     case: OpenCase | None = None

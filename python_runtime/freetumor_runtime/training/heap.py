@@ -1,4 +1,4 @@
-"""Keep freed memory in the process of a training on a CPU."""
+"""Keep freed memory in the process of a training or a synthesis on a CPU."""
 
 import ctypes
 
