@@ -30,15 +30,40 @@ def test_measuring_and_drawing_need_no_pytorch():
     assert not found & {"torch", "monai"}
 
 
-def test_checkpoint_inspection_and_synthesis_do_not_import_monai():
+def test_checkpoint_inspection_and_synthesis_import_only_what_they_need():
     found = imported(["freetumor_runtime.checkpoints.inspection", "freetumor_runtime.jobs.synthesize"])
-    assert "torch" in found and "monai" not in found
+    assert "torch" in found and not found & {"monai", "pydicom", "scipy.spatial", "torch._dynamo"}
 
 
 @pytest.mark.parametrize("job", ["predict", "serve"])
 def test_a_prediction_and_a_warm_runtime_start_without_monai(job):
     found = imported([f"freetumor_runtime.jobs.{job}"])
     assert "torch" in found and "monai" not in found
+
+
+def test_ranks_are_deterministic_without_the_compiler_and_compiled_networks_too():
+    code = """
+import sys
+from types import SimpleNamespace
+import torch
+from freetumor_runtime.training.ranks import join_ranks
+from freetumor_runtime.training.start import lay_out
+
+join_ranks("cpu", 1, 0)
+print("torch._inductor" in sys.modules, torch.get_deterministic_debug_mode())
+lay_out(torch.nn.Identity(), SimpleNamespace(memoryFormat="contiguous", compile=True))
+from torch._inductor import config
+print(config.deterministic, torch.get_deterministic_debug_mode())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.splitlines() == ["False 2", "True 2"]
+
+
+@pytest.mark.parametrize("first", ["freetumor_runtime.data.nifti", "pydicom, freetumor_runtime.data.nifti"])
+def test_scans_are_read_without_pydicom_which_remains_importable(first):
+    code = f"import sys, {first}; print('pydicom.dataset' in sys.modules); import pydicom; print(pydicom.Dataset())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.splitlines()[0] == str(first.startswith("pydicom"))
 
 
 PREPARE_A_SCAN = """

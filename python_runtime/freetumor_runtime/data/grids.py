@@ -6,11 +6,10 @@ Affines are 4x4, voxel to RAS millimetres.
 from collections.abc import Sequence
 from typing import Any
 
-import nibabel
 import numpy as np
-from nibabel.orientations import ornt_transform
 
 from freetumor_runtime.data.grid_arithmetic import nearest_along_axis, spaced_grid
+from freetumor_runtime.data.plain_nibabel import nibabel
 
 # Two grids are equal if no corner differs by more than this fraction of a voxel: headers hold rounded values.
 _GRID_TOLERANCE_VOXELS = 0.1
@@ -74,7 +73,7 @@ AxisOrder = np.ndarray
 def to_ras_axes(affine: np.ndarray) -> tuple[AxisOrder, AxisOrder]:
     """Return the order that turns an array of a scan to RAS axes, and the one that turns it back."""
     to_ras = nibabel.io_orientation(affine).astype(int)
-    return to_ras, ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), to_ras).astype(int)
+    return to_ras, nibabel.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), to_ras).astype(int)
 
 
 def reordered(array: np.ndarray, order: AxisOrder) -> np.ndarray:

@@ -17,10 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import nibabel
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 
+from freetumor_runtime.data.plain_nibabel import HeaderDataError, nibabel
 from freetumor_runtime.errors import DataError, EnvironmentError
 from freetumor_runtime.system_errors import read_problem
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import nibabel
 import numpy as np
 from scipy.ndimage import map_coordinates
 
 from freetumor_runtime.data.boxes import Box
 from freetumor_runtime.data.nifti import NiftiHeader, files_of_scan, load_stored, write_synced_parts
+from freetumor_runtime.data.plain_nibabel import nibabel
 from freetumor_runtime.data.synthetic_mark import DESCRIPTION, mark_extension
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 

@@ -8,7 +8,6 @@ same masks.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import nibabel
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from freetumor_runtime.data.grid_arithmetic import (
     normalised,
     with_voxel_sides,
 )
+from freetumor_runtime.data.plain_nibabel import nibabel
 
 # Off-diagonal parts of the map below this cannot move a float64 coordinate: the axes are then resampled one by one.
 _NO_EFFECT = 2.0**-80

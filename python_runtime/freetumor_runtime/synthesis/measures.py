@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import KDTree
 
 from freetumor_runtime.data.components import components
 from freetumor_runtime.data.surroundings import dilated, organ_around
@@ -66,6 +65,9 @@ def distance_to_real_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | N
     """Return the smallest distance (mm) from the tumor to a real tumor; None if the case has none."""
     if len(view.real_tumor_mm) == 0:
         return None
+    # imported here: few cases have real tumors
+    from scipy.spatial import KDTree
+
     places_mm = np.argwhere(synthetic_XYZ) * np.asarray(view.spacing_mm) + np.asarray(view.origin_mm)
     return KDTree(view.real_tumor_mm).query(places_mm)[0].min()
 

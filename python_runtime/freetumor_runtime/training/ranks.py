@@ -76,7 +76,8 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     chosen = _choose_device(device)
-    torch.use_deterministic_algorithms(True, warn_only=chosen.type == "cuda")
+    # torch.use_deterministic_algorithms sets the same, but imports the compiler, which takes seconds: see `lay_out`
+    torch.set_deterministic_debug_mode("warn" if chosen.type == "cuda" else "error")
     # no code reads uninitialized memory, and filling it takes up to a tenth of a forward pass
     # (an attribute that torch adds at run time)
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]

@@ -127,6 +127,9 @@ def lay_out(network: nn.Module, spec: TrainingSpec) -> nn.Module:
     elif spec.memoryFormat == "auto" and isinstance(network, UNet3d):
         network.in_faster_layout()
     if spec.compile:
+        if torch.are_deterministic_algorithms_enabled():
+            # again, for the compiler: join_ranks omits it
+            torch.use_deterministic_algorithms(True, warn_only=torch.is_deterministic_algorithms_warn_only_enabled())
         network.compile(dynamic=False)
     return network
 
