@@ -15,9 +15,9 @@ from torch import nn
 from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config.cases import PredictSpec
 from freetumor_runtime.config.parsing import parse
-from freetumor_runtime.heap import keep_freed_memory
 from freetumor_runtime.models.plain_layers import plain_layers
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
+from freetumor_runtime.training.heap import keep_freed_memory
 
 CPU = torch.device("cpu")
 

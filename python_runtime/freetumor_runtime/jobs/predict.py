@@ -30,7 +30,6 @@ from freetumor_runtime.data.way_back import nearest_on_scan
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.evaluation.lesion_rule import FoundLesions, needs_probabilities, without_lesions
 from freetumor_runtime.events import Event, Finished
-from freetumor_runtime.heap import keep_freed_memory, return_freed_memory
 from freetumor_runtime.inference.ensemble import Predictor, predictor_of, to_probabilities
 from freetumor_runtime.inference.nnunet import NnUNetLogits, segment_scan, winners_of
 from freetumor_runtime.inference.open_scan import (
@@ -48,6 +47,7 @@ from freetumor_runtime.inference.sliding_windows import (
 )
 from freetumor_runtime.inference.window_choice import walk_through
 from freetumor_runtime.plugins.client import Plugin
+from freetumor_runtime.training.heap import keep_freed_memory, return_freed_memory
 from freetumor_runtime.training.ranks import Ranks
 
 # Time between two reports of the progress within a case.

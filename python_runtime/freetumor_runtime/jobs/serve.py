@@ -21,10 +21,10 @@ from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_ima
 from freetumor_runtime.data.way_back import nearest_on_scan
 from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
 from freetumor_runtime.events import Event, Ready
-from freetumor_runtime.heap import keep_freed_memory
 from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
 from freetumor_runtime.synthesis.painting import mark_synthetic
 from freetumor_runtime.synthesis.subvolume import OpenSubvolume, Tools, measure_attempt, paint_attempt
+from freetumor_runtime.training.heap import keep_freed_memory
 from freetumor_runtime.training.ranks import Ranks
 
 

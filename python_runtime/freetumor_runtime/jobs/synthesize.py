@@ -31,7 +31,6 @@ from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Roun
 from freetumor_runtime.data.way_back import ScanGrids, scan_grids
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
-from freetumor_runtime.heap import keep_freed_memory, return_freed_memory
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.synthesis.subvolume import (
     OpenSubvolume,
@@ -41,6 +40,7 @@ from freetumor_runtime.synthesis.subvolume import (
     memory_mb,
     paint_attempt,
 )
+from freetumor_runtime.training.heap import keep_freed_memory, return_freed_memory
 from freetumor_runtime.training.pictures import plane_pictures, slice_picture, tumor_facts, tumor_plane
 from freetumor_runtime.training.ranks import Ranks
 

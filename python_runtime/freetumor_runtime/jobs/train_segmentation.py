@@ -20,9 +20,9 @@ from freetumor_runtime.data.crop_source import CropSource, CropVerdict
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.data.label_ids import training_ids
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
-from freetumor_runtime.heap import LARGEST_OF_TRAINING, keep_freed_memory
 from freetumor_runtime.synthesis.painted_crop import PaintedCrop, unpainted
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
+from freetumor_runtime.training.heap import LARGEST_OF_TRAINING, keep_freed_memory
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
 from freetumor_runtime.training.pictures import Pictures

@@ -17,7 +17,6 @@ from freetumor_runtime.checkpoints.loading import LoadedSegmentor, licence_entry
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
-from freetumor_runtime.heap import LARGEST_OF_TRAINING, keep_freed_memory
 from freetumor_runtime.inference.nnunet_judge import NnUNetJudge
 from freetumor_runtime.synthesis.crop_painting import (
     AugmentedCrop,
@@ -34,6 +33,7 @@ from freetumor_runtime.synthesis.losses import (
 )
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
+from freetumor_runtime.training.heap import LARGEST_OF_TRAINING, keep_freed_memory
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks

@@ -10,12 +10,12 @@ import warnings
 import pytest
 import torch
 
-from freetumor_runtime.heap import keep_freed_memory
+from freetumor_runtime.training.heap import keep_freed_memory
 
 FAULTS = """
 import json, resource, sys
 import torch
-from freetumor_runtime.heap import keep_freed_memory
+from freetumor_runtime.training.heap import keep_freed_memory
 
 def faults(megabytes):
     for _ in range(3):
@@ -56,7 +56,7 @@ RETURNED = """
 import json
 from pathlib import Path
 import torch
-from freetumor_runtime.heap import keep_freed_memory, return_freed_memory
+from freetumor_runtime.training.heap import keep_freed_memory, return_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4
