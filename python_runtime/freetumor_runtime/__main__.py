@@ -4,7 +4,7 @@ import gc
 
 from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log, leave_signals_to_parent
 
-# before anything slow: no orphan survives, no Ctrl-C interrupts an import, and no collection of garbage slows one by 8 %
+# before anything slow: no orphan survives, no Ctrl-C interrupts an import, and no garbage collection slows one by 8 %
 for guard in (follow_parent, leave_signals_to_parent, keep_rank_log, gc.disable):
     guard()
 
