@@ -143,6 +143,6 @@ class WandbTracker implements Tracker {
     const { stdin } = this.#child!
     // the answer states why a process ended early
     if (!stdin.writable || stdin.write(`${JSON.stringify(line)}\n`)) return
-    await Promise.race([once(stdin, 'drain'), once(stdin, 'close')])
+    await Promise.race([once(stdin, 'drain'), once(stdin, 'close')]).catch(() => {})
   }
 }
