@@ -96,7 +96,7 @@ def in_faster_layout(features_BCXYZ: Tensor) -> Tensor:
 
 
 def is_quick(features: Tensor) -> bool:
-    """Return whether these layers compute features in their own way: without gradients, or those of channels-last."""
+    """Return whether these layers replace PyTorch's for the features: with gradients only on a CPU without AVX-512."""
     return _quick(features) and (not torch.is_grad_enabled() or _has_slow_weight_gradients())
 
 

@@ -65,7 +65,7 @@ def distance_to_real_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | N
     """Return the smallest distance (mm) from the tumor to a real tumor; None if the case has none."""
     if len(view.real_tumor_mm) == 0:
         return None
-    # imported here: few cases have real tumors
+    # imported here: only cases with real tumors need it
     from scipy.spatial import KDTree
 
     places_mm = np.argwhere(synthetic_XYZ) * np.asarray(view.spacing_mm) + np.asarray(view.origin_mm)
