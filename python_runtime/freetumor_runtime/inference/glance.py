@@ -15,7 +15,6 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from freetumor_runtime.data.boxes import Box
 from freetumor_runtime.inference.sliding_windows import Start, WindowCount, plan_windows, window_at
 
 # Probability of the wanted outputs together from which a voxel is a finding: far below the 1/2 that decides, since a
@@ -27,6 +26,8 @@ _ORGAN_PROBABILITY = 0.5
 _LEAST_ORGAN_ML = 10.0
 # Also looked at around findings, along each axis of the prepared grid.
 _MARGIN_VOXELS = 6
+# Findings of the prepared grid itself are stored by cells of this side.
+_CELL_VOXELS = 4
 # Outputs that are kept for the full pass; others are computed again.
 _KEPT_BYTES = 256 << 20
 
@@ -35,19 +36,19 @@ _KEPT_BYTES = 256 << 20
 class Findings:
     """`found_XYZ`: bool, on the grid of the glance, where voxel v of the prepared grid is `first + scale * v`."""
 
-    found_XYZ: Tensor
+    found_XYZ: np.ndarray
     first: tuple[float, ...] = (0.0, 0.0, 0.0)
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
 
-    def near(self, box: Box) -> bool:
-        """Return whether a box of the prepared grid, grown by the margin, reaches a finding."""
-        inside = []
-        for part, first, scale, side in zip(box, self.first, self.scale, self.found_XYZ.shape, strict=True):
-            # a voxel is as wide as its spacing, so its rim may lie half a voxel closer
-            start = math.floor(first + scale * (part.start - _MARGIN_VOXELS))
-            stop = math.ceil(first + scale * (part.stop - 1 + _MARGIN_VOXELS)) + 1
-            inside.append(slice(max(0, start), max(0, min(side, stop))))
-        return bool(self.found_XYZ[tuple(inside)].any())
+    def with_margin(self) -> np.ndarray:
+        """Return the findings and all voxels that are near them, on the grid of the glance."""
+        sides = [2 * math.ceil(_MARGIN_VOXELS * scale) + 1 for scale in self.scale]
+        return ndimage.maximum_filter(self.found_XYZ.view(np.uint8), sides, mode="constant").view(bool)
+
+    def places(self, axis: int, inside: slice) -> np.ndarray:
+        """Return the nearest of the voxels `inside` a prepared grid to each voxel of the glance along an axis."""
+        places = (np.arange(self.found_XYZ.shape[axis]) - self.first[axis]) / self.scale[axis]
+        return np.rint(places).astype(int).clip(0, inside.stop - inside.start - 1) + inside.start
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,16 @@ def glance(
             known[start] = output_CXYZ.clone()
         if on_windows is not None:
             on_windows(1, plan.counts.windows)
-    found_XYZ = found_XYZ[plan.inside]
+    found = found_XYZ[plan.inside].numpy()
     if organs:
         large = _large(organ_XYZ[plan.inside].numpy(), _LEAST_ORGAN_ML / voxel_ml)
-        found_XYZ = torch.from_numpy(large) if whole_organs else found_XYZ & torch.from_numpy(_with_rim(large))
+        if whole_organs:
+            found = large
+        else:
+            found[~_with_rim(large)] = False
     if within_XYZ is not None:
-        found_XYZ &= within_XYZ.cpu()
-    return Glance(_placed(found_XYZ, affines), known, len(plan.asked))
+        found[~within_XYZ.cpu().numpy()] = False
+    return Glance(_placed(found, affines), known, len(plan.asked))
 
 
 def _large(organ: np.ndarray, least_voxels: float) -> np.ndarray:
@@ -119,9 +123,18 @@ def _with_rim(organ: np.ndarray) -> np.ndarray:
     return ndimage.maximum_filter(organ.view(np.uint8), 3, mode="constant").view(bool)
 
 
-def _placed(found_XYZ: Tensor, affines: tuple[np.ndarray, np.ndarray] | None) -> Findings:
+def _placed(found_XYZ: np.ndarray, affines: tuple[np.ndarray, np.ndarray] | None) -> Findings:
     """Both grids are RAS grids of one scan, so their axes are parallel."""
     if affines is None:
-        return Findings(found_XYZ)
+        return _pooled(found_XYZ)
     between = np.linalg.inv(affines[0]) @ affines[1]
     return Findings(found_XYZ, tuple(between[:3, 3].tolist()), tuple(np.diag(between)[:3].tolist()))
+
+
+def _pooled(found_XYZ: np.ndarray) -> Findings:
+    """Return findings on a grid of cells, which is fine enough to choose windows and takes a 64th of the memory."""
+    side = _CELL_VOXELS
+    padded = np.pad(found_XYZ, [(0, -length % side) for length in found_XYZ.shape])
+    x, y, z = (length // side for length in padded.shape)
+    cells_XYZ = padded.reshape(x, side, y, side, z, side).max((1, 3, 5))
+    return Findings(cells_XYZ, ((1 - side) / 2 / side,) * 3, (1 / side,) * 3)

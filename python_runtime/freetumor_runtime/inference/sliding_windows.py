@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from freetumor_runtime.data.boxes import Box, as_box
 from freetumor_runtime.inference.sliding_field import window_starts
 
 # MONAI's: a Gaussian's sigma in sides of a patch, and the least weight
@@ -48,7 +47,7 @@ class Segmented(WindowCounts):
 class WindowPlan:
     """The windows of a volume, in their order: `asked` go through the network, `blank` are 0 all over.
 
-    `inside` is the place of the image [X, Y, Z] in `padded_XYZ`.
+    `inside` is the place of the image [X, Y, Z] in `padded_XYZ`. `windows` cover it.
     """
 
     padded_XYZ: Tensor
@@ -56,7 +55,12 @@ class WindowPlan:
     patch: tuple[int, ...]
     asked: tuple[Start, ...]
     blank: tuple[Start, ...]
-    counts: WindowCounts
+    windows: int
+
+    @property
+    def counts(self) -> WindowCounts:
+        asked, blank = len(self.asked), len(self.blank)
+        return WindowCounts(self.windows, asked + bool(blank), max(0, blank - 1), self.windows - asked - blank)
 
 
 def plan_windows(
@@ -67,7 +71,6 @@ def plan_windows(
     padding_value: float = 0.0,
     wanted_XYZ: Tensor | None = None,
     min_foreground: float = 0.0,
-    worth: Callable[[Box], bool] | None = None,
 ) -> WindowPlan:
     """Place the windows of an image in [0, 1] as MONAI's sliding_window_inference does, and choose those to compute.
 
@@ -75,16 +78,13 @@ def plan_windows(
     they share one output, which is the same (to rounding) because no network of ours lets windows of a batch matter to
     each other. Where `wanted_XYZ` (bool) is given, windows without a voxel of it are left out: the logits of its voxels
     do not change, those of others may. `min_foreground` leaves out windows of which a smaller share is above 0; it may
-    change the result. `worth` leaves out windows by their box in the image.
+    change the result.
     """
     padded_XYZ, inside = _padded(image_XYZ, patch, padding_value)
     starts = [window_starts(*sizes, overlap) for sizes in zip(padded_XYZ.shape, patch, strict=True)]
     places: list[Start] = list(product(*starts))
-    chosen = places if worth is None else [start for start in places if worth(_in_image(start, patch, inside))]
-    asked, blank = _sorted_windows(chosen, patch, padded_XYZ, _laid(wanted_XYZ, inside, padded_XYZ), min_foreground)
-    left_out = len(places) - len(asked) - len(blank)
-    counts = WindowCounts(len(places), len(asked) + bool(blank), max(0, len(blank) - 1), left_out)
-    return WindowPlan(padded_XYZ, inside, tuple(patch), tuple(asked), tuple(blank), counts)
+    asked, blank = _sorted_windows(places, patch, padded_XYZ, _laid(wanted_XYZ, inside, padded_XYZ), min_foreground)
+    return WindowPlan(padded_XYZ, inside, tuple(patch), tuple(asked), tuple(blank), len(places))
 
 
 @torch.no_grad()
@@ -271,12 +271,6 @@ def _averaged(total_CXYZ: Tensor, counts_XYZ: Tensor) -> Tensor:
     # sums of gaps are 0
     total_CXYZ[0].masked_fill_(gaps_XYZ, _SURELY_BACKGROUND)
     return total_CXYZ
-
-
-def _in_image(start: Start, patch: Sequence[int], inside: Sequence[slice]) -> Box:
-    """Return the part of a window in the image, which lies at `inside` of the padded one."""
-    sides = zip(start, patch, inside, strict=True)
-    return as_box(slice(max(at, of.start) - of.start, min(at + side, of.stop) - of.start) for at, side, of in sides)
 
 
 def _device_for(device: torch.device, values: int) -> torch.device:

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
-from freetumor_runtime.inference.glance import Findings, glance
-from freetumor_runtime.inference.sliding_windows import averaged_planes, plan_windows
+from freetumor_runtime.inference.glance import glance
 
 PATCH = (16, 16, 16)
 SHAPE = (96, 40, 33)
@@ -31,38 +29,6 @@ def image(*lesions) -> torch.Tensor:
     return image_XYZ
 
 
-def logits(network, plan, known=None):
-    planes = averaged_planes(network, plan, "constant", 1, known=known)
-    return torch.cat([values_CXYZ.clone() for _, values_CXYZ in planes], 1)
-
-
-@pytest.mark.parametrize("overlap", [0.25, 0.5, 0.75])
-def test_the_mask_of_the_chosen_windows_is_that_of_all(overlap):
-    image_XYZ, network = image((20, 5, 9), (24, 30, 25)), Bright()
-    seen = glance(network, image_XYZ, PATCH, [1, 2])
-    all_windows = plan_windows(image_XYZ, PATCH, overlap)
-    some = plan_windows(image_XYZ, PATCH, overlap, worth=seen.findings.near)
-    assert seen.computed == network.windows == 6 * 3 * 3
-    expected, found = logits(network, all_windows), logits(network, some)
-    # each voxel at most 6 voxels from a finding has all its windows
-    near = torch.from_numpy(ndimage.maximum_filter(seen.findings.found_XYZ.numpy(), 13, mode="constant"))
-    assert torch.equal(expected[:, near], found[:, near])
-    assert torch.equal(expected.argmax(0), found.argmax(0)) and bool(expected.argmax(0).any())
-    assert set(some.asked) < set(all_windows.asked)
-    assert some.counts.left_out > all_windows.counts.windows / 3
-
-
-def test_outputs_of_the_glance_are_not_computed_again_and_keep_their_bits():
-    image_XYZ, network = image((20, 5, 9)), Bright()
-    seen = glance(network, image_XYZ, PATCH, [1])
-    some = plan_windows(image_XYZ, PATCH, 0.5, worth=seen.findings.near)
-    again, network.windows = logits(network, some), 0
-    reused = logits(network, some, seen.known)
-    assert seen.known and set(seen.known) <= set(some.asked)
-    assert network.windows == len(some.asked) - len(seen.known)
-    assert torch.equal(again, reused)
-
-
 def test_an_output_that_is_not_wanted_is_no_finding():
     seen = glance(Bright(), image((20, 5, 9)), PATCH, [2])
     assert not seen.findings.found_XYZ.any() and not seen.known
@@ -74,16 +40,17 @@ def test_the_glance_stays_within_the_given_voxels():
     network = Bright()
     seen = glance(network, image((20, 5, 9), (70, 5, 9)), PATCH, [1], within_XYZ=within_XYZ)
     assert network.windows == 2 * 3 * 3
-    assert seen.findings.found_XYZ.any() and not seen.findings.found_XYZ[30:].any()
+    assert seen.findings.found_XYZ.any() and not seen.findings.found_XYZ[30 // 4 + 1 :].any()
 
 
-def test_windows_of_a_scan_smaller_than_a_patch_are_chosen_by_their_part_of_it():
-    image_XYZ = torch.full((9, 40, 12), 0.25)
-    image_XYZ[3, 7, 5] = 0.9
-    seen = glance(Bright(), image_XYZ, PATCH, [1], padding_value=0.25)
-    assert seen.findings.found_XYZ.shape == image_XYZ.shape and seen.findings.found_XYZ.sum() == 1
-    plan = plan_windows(image_XYZ, PATCH, 0.5, padding_value=0.25, worth=seen.findings.near)
-    assert plan.asked == ((0, 0, 0), (0, 8, 0)) and plan.counts.windows == 4
+def test_findings_of_the_prepared_grid_are_stored_by_cells_of_four_voxels():
+    found = glance(Bright(), image((20, 5, 9)), PATCH, [1]).findings
+    assert found.found_XYZ.shape == (24, 10, 9)
+    # voxels 20 to 23, 5 to 8 and 9 to 12
+    assert np.argwhere(found.found_XYZ).tolist() == [[5, y, z] for y in (1, 2) for z in (2, 3)]
+    # centres of the cells, the last one inside the image of 33 voxels
+    assert found.places(2, slice(0, 33)).tolist() == [2, 6, 10, 14, 18, 22, 26, 30, 32]
+    assert found.places(2, slice(5, 38)).tolist() == [7, 11, 15, 19, 23, 27, 31, 35, 37]
 
 
 def test_findings_of_a_coarser_grid_are_near_the_same_places():
@@ -95,18 +62,11 @@ def test_findings_of_a_coarser_grid_are_near_the_same_places():
     network = Bright()
     seen = glance(network, small_XYZ, (8, 8, 8), [1], affines=(coarse, fine))
     assert not seen.known and seen.computed == network.windows == 5 * 3 * 2
-    place = (45, 20, 8)
-    for axis in range(3):
-        for distance, is_near in ((0, True), (6, True), (11, False), (-6, True), (-11, False)):
-            box = [slice(at, at + 1) for at in place]
-            box[axis] = slice(place[axis] + distance, place[axis] + distance + 1)
-            assert seen.findings.near((box[0], box[1], box[2])) == is_near, (axis, distance)
-
-
-def test_a_box_outside_the_grid_of_the_glance_is_near_nothing():
-    findings = Findings(torch.ones((4, 4, 4), dtype=torch.bool))
-    assert not findings.near((slice(60, 70), slice(0, 4), slice(0, 4)))
-    assert findings.near((slice(9, 20), slice(0, 4), slice(0, 4)))
+    found = seen.findings
+    places = [found.places(axis, slice(0, length)) for axis, length in enumerate((85, 40, 32))]
+    near = np.argwhere(found.with_margin())
+    for axis, (place, voxels) in enumerate(zip((45, 20, 8), places, strict=True)):
+        assert sorted({int(voxels[at[axis]]) for at in near}) == list(range(place - 6, place + 7, 2))
 
 
 @pytest.mark.parametrize("whole_organs", [False, True])
@@ -122,9 +82,9 @@ def test_findings_outside_large_organs_do_not_count(whole_organs):
         return torch.cat([torch.zeros_like(organ), organ, 2 * tumor], 1)
 
     seen = glance(network, image_XYZ, PATCH, [2], organs=[1, 2], whole_organs=whole_organs, voxel_ml=0.003375)
-    found_XYZ = torch.zeros(SHAPE, dtype=torch.bool)
+    found_XYZ = np.zeros((24, 10, 9), bool)
     if whole_organs:
-        found_XYZ[10:26, 4:20, 4:20] = True
+        found_XYZ[2:7, 1:5, 1:5] = True
     else:
-        found_XYZ[12:14, 6:8, 6:8] = True
-    assert torch.equal(seen.findings.found_XYZ, found_XYZ)
+        found_XYZ[3, 1, 1] = True
+    assert np.array_equal(seen.findings.found_XYZ, found_XYZ)
