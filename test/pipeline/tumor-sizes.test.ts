@@ -46,7 +46,7 @@ it('refuses a curriculum whose diameters are all too small for the grid', () => 
   expect(sizes([{ ...small, diameterMm: undefined, depthMm: [0, 5] }], [1, 1, 1]).curriculum).toHaveLength(1)
 })
 
-it('warns of an organ whose diameters are all too small, beside others', () => {
+it('warns of an organ whose diameters are all too small, next to others', () => {
   const small = { organ: 'liver', diameterMm: [0, 5], found: 0, missed: 3 }
   const larger = { organ: 'kidney', diameterMm: [5, 10], found: 0, missed: 3 }
   const warnings = (curriculum: object[] | null, spacing: Vec3 = [1, 1, 1]) =>

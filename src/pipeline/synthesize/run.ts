@@ -6,7 +6,7 @@ import { openJsonLog } from '../../jsonl.js'
 import type { LicensedSource } from '../../provenance/licence.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
-import { makeFolder, sweepUnfinished } from '../../whole-file.js'
+import { makeFolder, refuseUnwritableFolder, sweepUnfinished } from '../../whole-file.js'
 import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
@@ -75,6 +75,7 @@ export interface SynthesisProgress {
 export async function synthesizeCases(options: SynthesizeOptions, context: StageContext): Promise<Synthesis> {
   const { settings, shard } = options
   const out = resolve(options.out)
+  await refuseUnwritableFolder(out)
   const unaimed =
     settings.synthesize.method === 'shrunk' ? [] : unaimedSizes(settings.simulation, settings.prepare)
   for (const text of unaimed) context.note(text, 'warning')
