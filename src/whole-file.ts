@@ -79,9 +79,12 @@ async function exists(path: string): Promise<boolean> {
  */
 export async function refuseUnwritable(path: string): Promise<void> {
   const found = await stat(path).catch(() => null)
-  if (found?.isDirectory())
-    throw typedSystemError(Object.assign(new Error('a folder'), { code: 'EISDIR' }), path)
+  if (found?.isDirectory()) throw typedSystemError(systemError('EISDIR'), path)
   await tryWriting(temporaryName(path), path)
+}
+
+function systemError(code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(code), { code })
 }
 
 /** Write bytes to a file and remove it. An error names `path`. */
@@ -135,11 +138,14 @@ async function makeWithParents(folder: string, mode: number): Promise<void> {
   if (second !== null) throw second
 }
 
-/** Create one folder. Return the error; null if the folder exists now. */
+/** Create one folder. Return the error, ENOTDIR for a file of this name; null if the folder exists now. */
 async function makeOne(folder: string, mode: number): Promise<NodeJS.ErrnoException | null> {
   return await mkdir(folder, { mode }).then(
     () => null,
-    async (error) => ((await stat(folder).catch(() => null))?.isDirectory() ? null : error),
+    async (error) => {
+      const found = await stat(folder).catch(() => null)
+      return found === null ? error : found.isDirectory() ? null : systemError('ENOTDIR')
+    },
   )
 }
 
@@ -168,12 +174,38 @@ function makeOneSync(folder: string, mode: number): NodeJS.ErrnoException | null
 const RESULT_BYTES = 2 ** 20
 
 /**
- * Create a folder and write 1 MiB to it, so that a full or read-only disk fails before the work starts.
+ * Check that a folder can be created and written, before long work and without creating it: write 1 MiB to the folder, or to
+ * the nearest folder above it that exists, and remove it.
+ * @param named path that an error names. Default: the folder
+ * @throws EnvironmentError that names the path and the reason
+ */
+export async function refuseUnwritableFolder(path: string, named = path): Promise<void> {
+  const existing = await nearestExisting(resolve(path)).catch((error: unknown) => {
+    throw typedSystemError(error, named)
+  })
+  await tryWriting(temporaryName(join(existing, 'probe')), named, RESULT_BYTES)
+}
+
+/** Return the folder, or the nearest one above it that exists. */
+async function nearestExisting(folder: string): Promise<string> {
+  const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+    const isMissing = error.code === 'ENOENT' || error.code === 'ENOTDIR'
+    if (isMissing && dirname(folder) !== folder) return null
+    throw error
+  })
+  if (found === null) return await nearestExisting(dirname(folder))
+  if (!found.isDirectory()) throw systemError('ENOTDIR')
+  return folder
+}
+
+/**
+ * Create a folder if 1 MiB can be written there, so that a full or read-only disk fails before the work starts and leaves no
+ * folder behind.
  * @throws EnvironmentError that names the folder and the reason
  */
 export async function makeWritableFolder(path: string): Promise<void> {
+  await refuseUnwritableFolder(path)
   await makeFolder(path)
-  await tryWriting(temporaryName(join(path, 'probe')), path, RESULT_BYTES)
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   makeTemporaryFolder,
   makeWritableFolder,
   refuseUnwritable,
+  refuseUnwritableFolder,
   sweepUnfinished,
   writeWhole,
 } from '../src/whole-file.js'
@@ -137,8 +138,12 @@ test('a folder is created and tested before the work, and stays empty', async ()
   })
 })
 
-test('a folder without space for results is an error before the work, and stays empty', async () => {
-  const folder = temporaryFolder()
+test.each([
+  ['', 'stays empty'],
+  ['a/b', 'is not created, nor its parents'],
+])('a folder "%s" without space for results is an error before the work, and %s', async (below) => {
+  const root = temporaryFolder()
+  const folder = join(root, below)
   // a limit in place of a full disk: at most 64 blocks of 512 or 1024 bytes a file
   const source = `
     import { makeWritableFolder } from ${JSON.stringify(join(packageRoot, 'dist/whole-file.js'))}
@@ -150,12 +155,28 @@ test('a folder without space for results is an error before the work, and stays 
     source,
   ])
   expect(String(printed)).toBe(`${folder}: cannot be written (the file would exceed the size limit, EFBIG)\n`)
-  expect(readdirSync(folder)).toEqual([])
+  expect(readdirSync(root)).toEqual([])
+})
+
+test('a folder that could be created and written is not created by the check', async () => {
+  const root = temporaryFolder()
+  await refuseUnwritableFolder(root)
+  await refuseUnwritableFolder(join(root, 'a/b'))
+  expect(readdirSync(root)).toEqual([])
+  writeFileSync(join(root, 'file'), '')
+  for (const path of ['file', 'file/a', 'file/a/b'])
+    await expect(refuseUnwritableFolder(join(root, path))).rejects.toMatchObject({
+      code: 'environment',
+      message: `${join(root, path)}: cannot be written (a part of its path is a file, ENOTDIR)`,
+    })
+  await expect(refuseUnwritableFolder('/proc/x/y')).rejects.toThrow(/^\/proc\/x\/y: cannot be written \(/)
+  await expect(refuseUnwritableFolder('/proc', '/proc/x')).rejects.toThrow(/^\/proc\/x: cannot be written \(/)
 })
 
 test('a folder that cannot be created is an error that names it', async () => {
   const folder = temporaryFolder()
   writeFileSync(join(folder, 'run'), 'a file')
+  await expect(makeFolder(join(folder, 'run'))).rejects.toThrow('(a part of its path is a file, ENOTDIR)')
   await expect(makeFolder(join(folder, 'run', 'logs'))).rejects.toMatchObject({
     code: 'environment',
     message: `${join(folder, 'run', 'logs')}: cannot be written (a part of its path is a file, ENOTDIR)`,

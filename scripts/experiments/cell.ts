@@ -1,6 +1,7 @@
-import { access, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { access, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type ConfigInput, type Evaluation, evaluate, predict, train } from 'freetumor'
+import { makeFolder } from '../../dist/whole-file.js'
 import { type CellFacts, OVERLAP, stageConfig, type Weights } from './arms.js'
 import type { CpuClock } from './cpu-clock.js'
 import { type Arm, type Cell, cellName, type Plan, stagesOf } from './plan.js'
@@ -34,7 +35,7 @@ export async function runCell(
   const folder = join(resolve(out), 'cells', cellName(cell))
   const done = await readJson<CellResult>(join(folder, 'cell.json'))
   if (done) return done
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const cost = await openCost(folder, context.clock)
   const weights: Record<keyof Weights, string | null> = {
     start: null,
@@ -131,7 +132,7 @@ export async function evaluateArms(
   const [masks, labels] = [join(folder, 'evaluation', 'masks'), join(folder, 'evaluation', 'labels')]
   await rm(join(folder, 'evaluation'), { recursive: true, force: true })
   const scores = join(folder, 'evaluation', 'scores')
-  for (const made of [masks, labels, scores]) await mkdir(made, { recursive: true })
+  for (const made of [masks, labels, scores]) await makeFolder(made)
   for (const arm of arms)
     for (const name of cases) {
       await symlink(join(folder, 'masks', arm, name), join(masks, `${arm}__${name}`))

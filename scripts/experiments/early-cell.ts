@@ -1,6 +1,7 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { synthesize } from 'freetumor'
+import { makeFolder } from '../../dist/whole-file.js'
 import { type CellFacts, shrunkConfig, stageConfig, type Weights } from './arms.js'
 import { type CellContext, evaluateArms, modelOf, namesIn, openCost, readJson, trainStage } from './cell.js'
 import {
@@ -43,7 +44,7 @@ export async function runEarlyCell(
   const folder = join(resolve(out), 'cells', cellName(cell))
   const done = await readJson<EarlyCell>(join(folder, 'cell.json'))
   if (done) return done
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const cost = await openCost(folder, context.clock)
   const plan = { ...earlyPlan, seeds: [cell.seed], testSeed: cell.seed + 1 }
   const world = await makeWorld(join(resolve(out), 'worlds', `seed-${cell.seed}`), plan, null)

@@ -2,10 +2,11 @@
  * Measure whether synthetic tumors help, with an honest verdict: scripts/experiments/few-labels. The experiment uses
  * only the library. A complete stage does not run again, so the same command resumes a stopped experiment.
  */
-import { access, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { access, readdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readNifti } from '../../dist/volume/nifti.js'
+import { makeFolder } from '../../dist/whole-file.js'
 import { type CellResult, readJson, runCell } from './cell.js'
 import { checkGenerator } from './checks.js'
 import { refuseAnotherPlan, runMain, Usage, wholeNumbers } from './command-line.js'
@@ -59,7 +60,7 @@ async function main(): Promise<void> {
   if (values.help) return void process.stdout.write(HELP)
   const out = resolve(values.out)
   const plan = planOf(values)
-  await mkdir(out, { recursive: true })
+  await makeFolder(out)
   await refuseAnotherPlan(out, plan)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const)

@@ -1,6 +1,6 @@
 /** Cells of an experiment whose plan is frozen: each seed has its own cases, and several processes may share the seeds. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../../dist/whole-file.js'
 import { type CellContext, readJson, Stopped } from './cell.js'
 import { refuseAnotherPlan, Usage } from './command-line.js'
 import { CpuClock } from './cpu-clock.js'
@@ -36,7 +36,7 @@ export async function runCells<P extends CellPlan, C>(
   part: Part,
   runCell: RunCell<P, C>,
 ): Promise<C[]> {
-  await mkdir(out, { recursive: true })
+  await makeFolder(out)
   await refuseAnotherPlan(out, { ...plan, seeds })
   const cells: C[] = []
   const context = openContext()
@@ -48,7 +48,7 @@ export async function runCells<P extends CellPlan, C>(
 
 /** Read the complete cells of all parts. */
 export async function completeCells<C>(out: string, plan: CellPlan, seeds: readonly number[]): Promise<C[]> {
-  await mkdir(out, { recursive: true })
+  await makeFolder(out)
   await refuseAnotherPlan(out, { ...plan, seeds })
   const cells = await Promise.all(
     cellsOf(plan, seeds).map((cell) => readJson<C>(join(out, 'cells', cellName(cell), 'cell.json'))),

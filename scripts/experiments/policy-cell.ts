@@ -1,6 +1,7 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { rm, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { calibrate, predict } from 'freetumor'
+import { makeFolder } from '../../dist/whole-file.js'
 import { type CellFacts, OVERLAP, stageConfig, type Weights } from './arms.js'
 import { type CellContext, evaluateArms, modelOf, namesIn, openCost, readJson, trainStage } from './cell.js'
 import { linesOf } from './checks.js'
@@ -49,7 +50,7 @@ export async function runPolicyCell(
   const folder = join(resolve(out), 'cells', cellName(cell))
   const done = await readJson<PolicyCell>(join(folder, 'cell.json'))
   if (done) return done
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const cost = await openCost(folder, context.clock)
   const plan = { ...policyPlan, seeds: [cell.seed], testSeed: cell.seed + 1 }
   const root = join(resolve(out), 'worlds', `seed-${cell.seed}`)
@@ -135,7 +136,7 @@ async function calibrateStart(
   const links = join(folder, 'evaluation', 'calibration')
   await rm(links, { recursive: true, force: true })
   const link = async (from: string, name: string, names: readonly string[]): Promise<string> => {
-    await mkdir(join(links, name), { recursive: true })
+    await makeFolder(join(links, name))
     for (const file of names) await symlink(join(from, file), join(links, name, file))
     return join(links, name)
   }

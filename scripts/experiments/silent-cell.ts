@@ -1,8 +1,9 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Evaluation, mineHardNegatives } from 'freetumor'
 import { type FittedCase, fitOperatingPoint, fittedCase } from '../../dist/evaluation/operating-fit.js'
 import { type LesionRule, ruleValue } from '../../dist/evaluation/operating-point.js'
+import { makeFolder } from '../../dist/whole-file.js'
 import { type CellFacts, stageConfig, type Weights } from './arms.js'
 import { type CellContext, evaluateArms, modelOf, namesIn, openCost, readJson, trainStage } from './cell.js'
 import { type Arm, type Cell, cellName, stagesOf } from './plan.js'
@@ -48,7 +49,7 @@ export async function runSilentCell(
   const folder = join(resolve(out), 'cells', cellName(cell))
   const done = await readJson<SilentCell>(join(folder, 'cell.json'))
   if (done) return done
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const cost = await openCost(folder, context.clock)
   const plan = { ...silentPlan, seeds: [cell.seed], testSeed: cell.seed + 1 }
   const world = await makeWorld(join(resolve(out), 'worlds', `seed-${cell.seed}`), plan, null)

@@ -1,6 +1,7 @@
-import { access, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type ConfigInput, writePhantomDataset } from 'freetumor'
+import { makeFolder } from '../../dist/whole-file.js'
 import type { Cell, Plan } from './plan.js'
 
 /** Folders of the data of an experiment. */
@@ -136,7 +137,7 @@ async function takeRealHosts(root: string, realData: string): Promise<string> {
     ['labelsTr', 'example_seg_fast_force_split.nii.gz'],
   ] as const
   for (const [folder, file] of files) {
-    await mkdir(join(root, 'real', folder), { recursive: true })
+    await makeFolder(join(root, 'real', folder))
     await copyFile(join(from, file), join(root, 'real', folder, 'example_ct.nii.gz'))
   }
   return 'real'

@@ -4,7 +4,7 @@ import { EnvironmentError, UsageError } from '../errors.js'
 import { typedSystemError } from '../system-errors.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import { writeNifti } from '../volume/nifti-write.js'
-import { makeFolder, temporaryName } from '../whole-file.js'
+import { makeFolder, refuseUnwritableFolder, temporaryName } from '../whole-file.js'
 import type { Difficulty } from './difficulty.js'
 import { makePhantom } from './make.js'
 
@@ -36,6 +36,7 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
   if (await exists(join(out, 'dataset.json'))) throw alreadyThere(out)
   const aside = temporaryName(out)
   try {
+    await refuseUnwritableFolder(dirname(out), out)
     await makeFolder(dirname(out))
     await mkdir(aside)
     await writeInto(aside, options)

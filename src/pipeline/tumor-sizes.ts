@@ -21,7 +21,7 @@ export function sizeSettings(
   const aimed = curriculum && aimAt(curriculum, curriculumUniformShare, { spacingMm, windowHu })
   if (aimed?.length === 0)
     throw new ConfigError(
-      `simulation.curriculum: aims at no tumor (expected a range that ends above ${leastDiameterMm(spacingMm)} mm, the larger of 5 mm and 3 voxels of prepare.spacingMm)`,
+      `simulation.curriculum: aims at no tumor (expected a range that ends above ${tooSmall({ spacingMm })})`,
       {
         hint: 'add a range of larger diameters, or of depths or contrasts, or set simulation.curriculum: null',
       },
@@ -41,4 +41,27 @@ export function sizeSettings(
           },
     listedRadii: volumesMl && radiiOfVolumes(volumesMl, spacingMm),
   }
+}
+
+/**
+ * Return a warning for each organ of the curriculum whose diameters are all too small to be aimed at. An evaluation can write
+ * such a list, so it is no error unless nothing is left.
+ * @throws ConfigError as `sizeSettings`
+ */
+export function unaimedSizes(
+  simulation: RunConfig['simulation'],
+  prepare: Pick<RunConfig['prepare'], 'spacingMm' | 'windowHu'>,
+): string[] {
+  const aimed = sizeSettings(simulation, prepare).curriculum ?? []
+  const measured = (simulation.curriculum ?? []).filter(({ diameterMm }) => diameterMm !== undefined)
+  return [...new Set(measured.map(({ organ }) => organ))]
+    .filter((name) => !aimed.some(({ organ, diametersMm }) => organ === name && diametersMm.length > 0))
+    .map(
+      (organ) =>
+        `simulation.curriculum: aims at no diameter of the ${organ} (expected a range that ends above ${tooSmall(prepare)}); the other keys decide its sizes`,
+    )
+}
+
+function tooSmall({ spacingMm }: Pick<RunConfig['prepare'], 'spacingMm'>): string {
+  return `${leastDiameterMm(spacingMm)} mm, the larger of 5 mm and 3 voxels of prepare.spacingMm`
 }

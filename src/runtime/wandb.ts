@@ -63,6 +63,8 @@ class WandbTracker implements Tracker {
         // Ctrl-C reaches only this process, which then ends the child
         detached: true,
         env: {
+          // each run would leave a log in the cache in the home folder; the user's own choice of a folder wins
+          WANDB_CACHE_DIR: this.#temporary,
           ...cleanEnvironment({ threads: 1 }),
           WANDB_ERROR_REPORTING: 'false',
           // the package leaves folders there if its process is killed

@@ -1,6 +1,7 @@
 import { setTimeout as timer } from 'node:timers/promises'
 import { SupersededError } from '../errors.js'
 import type { Outcome, StartedEvent } from '../training/events.js'
+import { TrackerError } from './http.js'
 import type { TrackingState } from './state.js'
 import { StepReader } from './step-reader.js'
 import type { TrackedStep } from './steps.js'
@@ -37,7 +38,8 @@ export interface Sent {
 
 /**
  * Sends the figures of a run to one tracker, from its events file, without delaying the run: the file is the buffer. A failed
- * request is repeated with growing pauses. Only steps after the last acknowledged one are sent.
+ * request is repeated with growing pauses, or as its answer demands. Only steps after the last acknowledged one are sent.
+ * Steps whose request must not be repeated are skipped.
  */
 export class Feed {
   readonly #reader: StepReader
@@ -47,11 +49,14 @@ export class Feed {
   readonly #cut = new AbortController()
   readonly #running: Promise<void>
   #outcome: Outcome | null = null
-  /** Last step that was sent. */
+  /** Last step that was sent or skipped. */
   #step: number
+  /** Last step that was skipped. */
+  #skipped = Number.NEGATIVE_INFINITY
   #opened: OpenedRemote | null = null
   #failure: Error | null = null
   #noted = false
+  #notedSkip = false
   #values = 0
 
   constructor(
@@ -98,20 +103,27 @@ export class Feed {
         const ending = this.#ending.signal.aborted
         try {
           const atEnd = await this.#sendNext(ending)
+          // else nothing was accepted after the skipped steps
+          if (this.#step > this.#skipped) {
+            failures = 0
+            if (this.#noted && this.#failure !== null && !isFinal(this.#failure))
+              this.options.note(`${this.tracker.name}: the tracker answers again`, 'info')
+            this.#failure = null
+          }
           if (atEnd && ending) return
-          failures = 0
-          if (this.#noted && this.#failure !== null)
-            this.options.note(`${this.tracker.name}: the tracker answers again`, 'info')
-          this.#failure = null
           if (atEnd) await this.#pause(POLL_MS, this.#ending.signal)
         } catch (error) {
           if (error instanceof SupersededError) return
           // what the tracker has received is unknown: it is asked again, from the last acknowledged step on
           this.#opened = null
-          this.#step = this.#reached().step
+          this.#step = Math.max(this.#reached().step, this.#skipped)
           this.#report(error as Error)
-          if (ending || this.#cut.signal.aborted) return
-          await this.#pause(Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** failures++), this.#ending.signal)
+          // two refusals in succession: the tracker refuses all requests
+          const skips = isFinal(error) && failures === 0
+          if ((ending && !skips) || this.#cut.signal.aborted) return
+          const backoff = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** failures++)
+          const demanded = error instanceof TrackerError ? error.retryAfterMs : 0
+          await this.#pause(Math.max(backoff, demanded), this.#ending.signal)
         }
       }
     } finally {
@@ -133,7 +145,11 @@ export class Feed {
     const signal = this.#cut.signal
     this.#opened ??= await this.#open(started)
     const missing = steps.map((step) => this.#missing(step)).filter((step) => step !== null)
-    if (missing.length > 0) await tracker.send(missing, started, signal)
+    if (missing.length > 0)
+      await tracker.send(missing, started, signal).catch((error: unknown) => {
+        if (isFinal(error)) this.#skipped = steps.at(-1)!.step
+        throw error
+      })
     for (const { values } of missing) this.#values += Object.keys(values).length
     this.#step = steps.at(-1)?.step ?? this.#step
     if (!tracker.atEnd && steps.length > 0) await this.#record({ step: this.#step })
@@ -173,10 +189,23 @@ export class Feed {
   #report(error: Error): void {
     // the message of the first failure explains more than that of a cut-off request
     if (!this.#cut.signal.aborted || this.#failure === null) this.#failure = error
+    if (isFinal(error)) {
+      if (!this.#notedSkip)
+        this.options.note(
+          `${error.message}; these values are skipped, because they must not be sent again`,
+          'warning',
+        )
+      this.#notedSkip = true
+      return
+    }
     if (this.#noted || this.#ending.signal.aborted) return
     this.#noted = true
     this.options.note(`${error.message}; the values stay in events.jsonl and are sent later`, 'warning')
   }
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof TrackerError && error.isFinal
 }
 
 async function pauseFor(milliseconds: number, signal: AbortSignal): Promise<void> {

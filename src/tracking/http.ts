@@ -8,9 +8,11 @@ import type { TrackerName } from './tracker.js'
 /** Time for a whole answer. */
 const ANSWER_MS = 10_000
 const MAX_ANSWER_BYTES = 4 * 2 ** 20
+/** Longest wait that a server can demand: longer ones are mistakes, and overflow a timer. */
+const MAX_RETRY_AFTER_MS = 3_600_000
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
-/** A request failed: the server does not answer, or refuses. The caller tries again. */
+/** A request failed: the server does not answer, or refuses. The caller tries again unless `isFinal`. */
 export class TrackerError extends EnvironmentError {
   constructor(
     message: string,
@@ -19,6 +21,10 @@ export class TrackerError extends EnvironmentError {
     readonly status: number | null,
     /** Error code in the answer, such as RESOURCE_DOES_NOT_EXIST. */
     readonly errorCode: string | null = null,
+    /** Wait that the server demands before the next request. */
+    readonly retryAfterMs = 0,
+    /** True: the protocol forbids to send the same request again. */
+    readonly isFinal = false,
   ) {
     super(message, { hint })
   }
@@ -31,12 +37,14 @@ export class HttpClient {
   /**
    * @param authorization headers with credentials
    * @param variables names of the environment variables that hold them, for messages
+   * @param retryable the only error statuses after which a request may be sent again. Default: all
    */
   constructor(
     private readonly tracker: TrackerName,
     base: string,
     private readonly authorization: Readonly<Record<string, string>>,
     private readonly variables: string,
+    private readonly retryable: readonly number[] | null = null,
   ) {
     this.#base = new URL(base)
   }
@@ -102,16 +110,18 @@ export class HttpClient {
     const { error_code: code, message } = asRecord(jsonOf(text)) ?? {}
     const said = typeof message === 'string' ? `: ${oneLine(message).slice(0, 200)}` : ''
     const hint = status === 401 || status === 403 ? `set ${this.variables}` : 'read the log of the server'
-    return this.#error(
-      `${origin} answers ${status}${said}`,
+    return new TrackerError(
+      `${this.tracker}: ${origin} answers ${status}${said}`,
       hint,
       status,
       typeof code === 'string' ? code : null,
+      waitOf(headers.get('retry-after')),
+      this.retryable !== null && !this.retryable.includes(status),
     )
   }
 
-  #error(text: string, hint: string, status: number | null = null, code: string | null = null): TrackerError {
-    return new TrackerError(`${this.tracker}: ${text}`, hint, status, code)
+  #error(text: string, hint: string, status: number | null = null): TrackerError {
+    return new TrackerError(`${this.tracker}: ${text}`, hint, status)
   }
 }
 
@@ -126,6 +136,15 @@ async function boundedText(response: Response): Promise<string | null> {
     parts.push(part)
   }
   return Buffer.concat(parts).toString('utf8')
+}
+
+/** Return the wait of a `Retry-After`, in seconds or until a date; 0 for none. */
+function waitOf(retryAfter: string | null): number {
+  if (retryAfter === null) return 0
+  const milliseconds = /^\d+$/.test(retryAfter)
+    ? Number(retryAfter) * 1000
+    : Date.parse(retryAfter) - Date.now()
+  return milliseconds > 0 ? Math.min(milliseconds, MAX_RETRY_AFTER_MS) : 0
 }
 
 function hostOf(location: string | null, origin: string): string {

@@ -5,6 +5,9 @@ import { HttpClient, TrackerError } from './http.js'
 import type { TrackedStep } from './steps.js'
 import type { OpenedRemote, RunFacts, TrackedRun, Tracker } from './tracker.js'
 
+/** https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes: all other errors must not be sent again. */
+const RETRYABLE = [429, 502, 503, 504]
+
 type Environment = Readonly<Record<string, string | undefined>>
 
 /**
@@ -34,7 +37,7 @@ class OtlpTracker implements Tracker {
     private readonly note: (text: string) => void,
     env: Environment,
   ) {
-    this.#http = new HttpClient('otlp', at, headersOf(env), 'OTEL_EXPORTER_OTLP_HEADERS')
+    this.#http = new HttpClient('otlp', at, headersOf(env), 'OTEL_EXPORTER_OTLP_HEADERS', RETRYABLE)
   }
 
   /** A receiver cannot be asked for the points that it has. */

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import type { FailureCard } from '../errors.js'
 import { UsageError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
-import { makeFolder, writeWhole } from '../whole-file.js'
+import { makeFolder, makeWritableFolder, writeWhole } from '../whole-file.js'
 import type { Outcome } from './events.js'
 
 /** Content of `exit.json`; written once, at the end of a run. */
@@ -30,6 +30,7 @@ export function newRunId(now: Date = new Date()): string {
 /** Create the directory of a new run; it may exist. */
 export async function makeRunDirectory(path: string): Promise<string> {
   const directory = resolve(path)
+  await makeWritableFolder(directory)
   await makeFolder(join(directory, 'logs'))
   return directory
 }

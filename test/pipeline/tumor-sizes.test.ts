@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.js'
-import { sizeSettings } from '../../src/pipeline/tumor-sizes.js'
+import { sizeSettings, unaimedSizes } from '../../src/pipeline/tumor-sizes.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 
 const simulationOf = (simulation: object) =>
@@ -44,4 +44,26 @@ it('refuses a curriculum whose diameters are all too small for the grid', () => 
   expect(() => sizes([small, larger], [1, 1, 4])).toThrow(/ends above 12 mm/)
   expect(sizes([small, larger], [1, 1, 1]).curriculum).toMatchObject([{ organ: 'kidney' }])
   expect(sizes([{ ...small, diameterMm: undefined, depthMm: [0, 5] }], [1, 1, 1]).curriculum).toHaveLength(1)
+})
+
+it('warns of an organ whose diameters are all too small, next to others', () => {
+  const small = { organ: 'liver', diameterMm: [0, 5], found: 0, missed: 3 }
+  const larger = { organ: 'kidney', diameterMm: [5, 10], found: 0, missed: 3 }
+  const warnings = (curriculum: object[] | null, spacing: Vec3 = [1, 1, 1]) =>
+    unaimedSizes(simulationOf({ curriculum }), on(spacing))
+  const ofLiver =
+    'simulation.curriculum: aims at no diameter of the liver (expected a range that ends above 5 mm, the larger of 5 mm and 3 voxels of prepare.spacingMm); the other keys decide its sizes'
+  expect(warnings([small, larger])).toEqual([ofLiver])
+  // depths are aimed at, diameters are not
+  expect(warnings([small, { organ: 'liver', depthMm: [0, 5], found: 0, missed: 3 }])).toEqual([ofLiver])
+  expect(warnings([small, { ...small, diameterMm: [5, 10] }])).toEqual([])
+  expect(warnings([{ organ: 'liver', depthMm: [0, 5], found: 0, missed: 3 }])).toEqual([])
+  expect(warnings(null)).toEqual([])
+  const large = { organ: 'kidney', diameterMm: [20, 50], found: 0, missed: 3 }
+  const coarse = warnings([small, { ...larger, organ: 'pancreas' }, large], [1, 1, 4])
+  expect(coarse.map((text) => /of the (\w+) .* above (\d+) mm/.exec(text)?.slice(1))).toEqual([
+    ['liver', '12'],
+    ['pancreas', '12'],
+  ])
+  expect(() => warnings([small])).toThrow(/aims at no tumor/)
 })

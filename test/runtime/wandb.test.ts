@@ -72,6 +72,27 @@ describe.skipIf(absent !== null)(`the tracker wandb${absent === null ? '' : ` ($
   })
 })
 
+it.each([undefined, '/cache of the user'])(
+  'the tracker wandb leaves no cache in the home folder, unless WANDB_CACHE_DIR is set (%s)',
+  async (chosen) => {
+    vi.stubEnv('WANDB_CACHE_DIR', chosen)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const folder = temporaryFolder()
+    const python = join(folder, 'python')
+    const print = 'printf "%s\\n" "$WANDB_CACHE_DIR" "$TMPDIR"'
+    writeFileSync(
+      python,
+      `#!/bin/sh\n${print} > '${folder}/places'\nwhile read -r line && test "$line" != '{"end":0}'; do :; done\necho '{"folder": "steps-0-2"}'\n`,
+      { mode: 0o755 },
+    )
+    vi.stubEnv('FREETUMOR_PYTHON', python)
+    await sent(folder, [started(), ...steps(0, 3), finished(3)])
+    const [cache, temporary] = readFileSync(join(folder, 'places'), 'utf8').split('\n')
+    expect(cache).toBe(chosen ?? temporary)
+    expect(existsSync(temporary!)).toBe(false)
+  },
+)
+
 it('the tracker wandb names the part of the runtime that it lacks', async () => {
   const folder = temporaryFolder()
   const python = join(folder, 'python')

@@ -1,11 +1,11 @@
-"""Load networks from checkpoint files, and build the `freetumor` metadata of new files (docs/method.md 8).
+"""Load networks from checkpoint files (docs/method.md 8).
 
 Published files have no metadata: the legacy patch-merging order and the shared channel are assumed and marked so.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,13 @@ from freetumor_runtime.checkpoints.assumptions import (
     segmentor_tensors,
     untouched_outputs,
 )
-from freetumor_runtime.checkpoints.checkpoint_file import METADATA_VERSION, CheckpointFile, read_checkpoint
+from freetumor_runtime.checkpoints.checkpoint_file import CheckpointFile, read_checkpoint
 from freetumor_runtime.checkpoints.families import family_of
 from freetumor_runtime.checkpoints.matching import MatchReport, load_strictly, match, refuse_incomplete
 from freetumor_runtime.checkpoints.nnunet_folder import first_fold
 from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
 from freetumor_runtime.errors import CheckpointError, ConfigError
-from freetumor_runtime.models.nnunet import NNUNET_KINDS, Stage, StageLike
+from freetumor_runtime.models.nnunet import NNUNET_KINDS, Stage
 from freetumor_runtime.models.segmentor import build_segmentor, freeze, merging_order_of, tumor_outputs
 from freetumor_runtime.models.unet3d import UNet3d
 
@@ -69,80 +69,6 @@ class LoadedGenerator:
     untouched_outputs: tuple[int, ...]
     metadata: dict[str, Any]
     report: MatchReport
-
-
-class OrganFacts(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def label(self) -> int: ...
-    @property
-    def tumorLabel(self) -> int: ...
-    @property
-    def channel(self) -> int: ...
-
-
-class SegmentorSize(Protocol):
-    @property
-    def kind(self) -> str: ...
-    @property
-    def featureSize(self) -> int: ...
-    @property
-    def levels(self) -> int: ...
-    @property
-    def stages(self) -> Sequence[StageLike]: ...
-    @property
-    def outputs(self) -> int: ...
-    @property
-    def patchMerging(self) -> str | None: ...
-
-
-class GeneratorSize(Protocol):
-    @property
-    def baseChannels(self) -> int: ...
-    @property
-    def outputs(self) -> int: ...
-    @property
-    def channel(self) -> str: ...
-
-
-class WindowFacts(Protocol):
-    """Sliding windows of the validation."""
-
-    @property
-    def overlap(self) -> float: ...
-    @property
-    def blend(self) -> str: ...
-
-
-class ValidationFacts(Protocol):
-    @property
-    def windows(self) -> WindowFacts: ...
-
-
-class TrainingFacts(Protocol):
-    """The part of a training's specification that a checkpoint stores, so that it can be used without the rest."""
-
-    @property
-    def region(self) -> str: ...
-    @property
-    def windowHu(self) -> Sequence[float]: ...
-    @property
-    def spacingMm(self) -> Sequence[float]: ...
-    @property
-    def patchVoxels(self) -> Sequence[int]: ...
-    @property
-    def labelNames(self) -> Sequence[str]: ...
-    @property
-    def trainingLabels(self) -> Sequence[int]: ...
-    @property
-    def organs(self) -> Sequence[OrganFacts]: ...
-    @property
-    def segmentor(self) -> SegmentorSize: ...
-    @property
-    def validation(self) -> ValidationFacts: ...
-    @property
-    def generator(self) -> GeneratorSize | None: ...
 
 
 def load_segmentor(
@@ -265,62 +191,6 @@ def _reading(file: CheckpointFile) -> tuple[str, ...]:
         *(f"{old} read as {new}" for old, new in file.renamed.items()),
         *([f"skipped: {', '.join(file.skipped)}"] if file.skipped else []),
     )
-
-
-def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) -> dict[str, Any]:
-    """Return the `freetumor` entry of a trained segmentor; `merging` is its order if the spec does not state it."""
-    size = spec.segmentor
-    merging = merging or Assumable(size.patchMerging, assumed=False)
-    tumors = {spec.trainingLabels[organ.tumorLabel] for organ in spec.organs} - {0}
-    facts = {
-        "kind": size.kind,
-        "featureSize": size.featureSize,
-        "levels": size.levels,
-        "stages": [
-            {
-                "features": stage.features,
-                "kernel": list(stage.kernel),
-                "stride": list(stage.stride),
-                "blocks": stage.blocks,
-            }
-            for stage in size.stages
-        ],
-        "outputs": size.outputs,
-        "patchMerging": merging.value if size.kind == "swinunetr" else None,
-        "mergingAssumed": merging.assumed,
-        "tumorOutputs": sorted(tumors),
-    }
-    windows = {"overlap": spec.validation.windows.overlap, "blend": spec.validation.windows.blend}
-    return {
-        "kind": "segmentor",
-        **_preparation(spec),
-        "labelNames": list(spec.labelNames),
-        "windows": windows,
-        "segmentor": facts,
-    }
-
-
-def licence_entry(licences: Sequence[Any]) -> dict[str, Any]:
-    """Return the part of the `freetumor` entry about licences of weights of other projects; nothing without one."""
-    return {"licences": [asdict(one) for one in licences]} if licences else {}
-
-
-def synthesis_metadata(spec: TrainingFacts, baseline_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `freetumor` entry of a synthesis checkpoint; `baseline_facts`: LoadedSegmentor.facts of `netSeg`."""
-    assert spec.generator is not None
-    organs = sorted(spec.organs, key=lambda organ: organ.channel)
-    generator = {
-        "baseChannels": spec.generator.baseChannels,
-        "outputs": spec.generator.outputs,
-        "channel": spec.generator.channel,
-        "organs": [organ.name for organ in organs],
-    }
-    return {
-        "kind": "synthesis",
-        **_preparation(spec),
-        "generator": generator,
-        "segmentor": dict(baseline_facts),
-    }
 
 
 def unet_width(path: str, tensors: Mapping[str, Tensor]) -> int:
@@ -453,17 +323,3 @@ def _stated_tumors(path: str, stated: dict[str, Any], outputs: int) -> tuple[int
             f"{path}: wrong tumorOutputs (expected numbers from 1 to {outputs - 1}, found {tumors!r})", _INSPECT
         )
     return tuple(tumors)
-
-
-def _preparation(spec: TrainingFacts) -> dict[str, Any]:
-    return {
-        "version": METADATA_VERSION,
-        "region": spec.region,
-        "windowHu": list(spec.windowHu),
-        "spacingMm": list(spec.spacingMm),
-        "patchVoxels": list(spec.patchVoxels),
-        "organs": [
-            {"name": organ.name, "label": organ.label, "tumorLabel": organ.tumorLabel, "channel": organ.channel}
-            for organ in spec.organs
-        ],
-    }

@@ -15,6 +15,8 @@ class SynthesizeCase:
     labelMap: dict[str, int]
     # Zarr group
     prepared: str
+    # of its prepared voxels
+    contentSha256: str
     pictured: bool
 
 

@@ -72,6 +72,8 @@ class OptimizerSpec:
 class CachedCase:
     id: str
     path: str
+    # of its prepared voxels
+    contentSha256: str
 
 
 @dataclass(frozen=True)

@@ -55,18 +55,27 @@ def case_path(directory: str | Path, case_id: str) -> Path:
     return Path(directory) / f"{name}.zarr"
 
 
-def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def read_prepared_case(
+    path: str | Path, content_sha256: str | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Return (image int16 HU [X, Y, Z], label uint8 [X, Y, Z], the `freetumor` attributes) of an undamaged case."""
     whole = slice(None), slice(None), slice(None)
-    return read_prepared_subvolume(path, whole)
+    return read_prepared_subvolume(path, whole, content_sha256)
 
 
-def read_prepared_subvolume(path: str | Path, part: Box) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def read_prepared_subvolume(
+    path: str | Path, part: Box, content_sha256: str | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Return the same of a part of the case; only the slabs of the part are read and checked.
 
+    `content_sha256` is the hash that `prepare` reported. It is compared with the hash that the case states: nothing is
+    hashed again, because the checksums cover the statement and the voxels.
     Raises DataError that names the file and the slab when one has changed since the case was prepared.
     """
     case = open_case(path)
+    if content_sha256 is not None and case.attributes.get("contentSha256") != content_sha256:
+        hint = "another command uses this cache for other scans of the same names: set prepare.cache of one of them"
+        raise DataError(f"case {case.attributes.get('case')}: {path}: replaced since it was prepared", hint)
     image, label = (case.read(name, part) for name in ("image", "label"))
     return image, label, case.attributes
 

@@ -80,7 +80,7 @@ class OpenCase:
     def open(case: SynthesizeCase, tools: Tools[SynthesizeSpec], first: Round) -> "OpenCase":
         started = perf_counter()
         part = box_at(first.subvolume_start, first.subvolume_shape)
-        image_hu, label, attributes = read_prepared_subvolume(case.prepared, part)
+        image_hu, label, attributes = read_prepared_subvolume(case.prepared, part, case.contentSha256)
         subvolume = OpenSubvolume.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)
         seconds = {"read": perf_counter() - started, "write": 0.0}
         return OpenCase(case, subvolume, first.subvolume_start, attributes, seconds)
@@ -315,7 +315,7 @@ def whole_slice(case: OpenCase, spec: SynthesizeSpec, tumor: PaintedTumor, after
     at = int(mask_XYZ.sum((0, 1)).argmax())
     corner = [first + part.start for first, part in zip(case.start, tumor.box, strict=True)]
     plane = slice(None), slice(None), slice(corner[2] + at, corner[2] + at + 1)
-    image_hu, _, _ = read_prepared_subvolume(case.case.prepared, plane)
+    image_hu, _, _ = read_prepared_subvolume(case.case.prepared, plane, case.case.contentSha256)
     image_XY = window_intensity(torch.from_numpy(image_hu), spec.windowHu)[..., 0]
     mask_XY = torch.zeros_like(image_XY, dtype=torch.bool)
     box = tuple(slice(start, start + length) for start, length in zip(corner[:2], mask_XYZ.shape[:2], strict=True))

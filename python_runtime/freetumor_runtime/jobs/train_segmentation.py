@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from freetumor_runtime.checkpoints.loading import licence_entry, segmentor_metadata
+from freetumor_runtime.checkpoints.metadata import licence_entry, segmentor_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropSource, CropVerdict
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.checkpoints.loading import LoadedSegmentor, licence_entry, synthesis_metadata
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor
+from freetumor_runtime.checkpoints.metadata import licence_entry, synthesis_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready

@@ -77,7 +77,7 @@ def _refuse_another_training(spec: TrainingSpec, ranks: Ranks) -> None:
 
 
 def _what_decides(spec: TrainingSpec) -> dict[str, Any]:
-    """Return the training without the values that may differ between nodes: ids and paths."""
+    """Return the training without the values that may differ between nodes: ids, paths and roundings of `prepare`."""
     told = asdict(spec)
     for key in ("runId", "runDirectory", "ownerNumber", "resumeFrom"):
         del told[key]
@@ -86,7 +86,7 @@ def _what_decides(spec: TrainingSpec) -> dict[str, Any]:
             del told[part][key]
     del told["segmentor"]["initialWeights"]
     for case in told["validation"]["cases"]:
-        del case["path"]
+        del case["path"], case["contentSha256"]
     return json.loads(json.dumps(told))
 
 

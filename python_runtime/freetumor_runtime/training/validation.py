@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from freetumor_runtime.config.training import TrainingSpec
+from freetumor_runtime.config.training import CachedCase, TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.label_ids import IGNORED_LABEL, training_ids
@@ -28,7 +28,7 @@ def validate(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, step: int) 
     counts = torch.zeros(len(cases), spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     segmentor.eval()
     for at in range(ranks.rank, len(cases), ranks.size):
-        counts[at] = _count_case(spec, ranks, segmentor, cases[at].path)
+        counts[at] = _count_case(spec, ranks, segmentor, cases[at])
     segmentor.train()
     for case, by_label in zip(cases, ranks.sum(counts).tolist(), strict=True):
         measured = [
@@ -40,13 +40,13 @@ def validate(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, step: int) 
     yield ValidationDone(step)
 
 
-def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: str) -> torch.Tensor:
+def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, case: CachedCase) -> torch.Tensor:
     """Count the voxels [outputs, 3] of one case with the function of evaluation."""
     # MONAI and SciPy: their import would delay the first step
     from freetumor_runtime.evaluation.case_metrics import measure_overlap
     from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
 
-    image, label, _attributes = read_prepared_case(path)
+    image, label, _attributes = read_prepared_case(case.path, case.contentSha256)
     image_XYZ = window_intensity(torch.from_numpy(image).to(ranks.device), spec.windowHu)
     windows = spec.validation.windows
     segmented = segment_volume(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from freetumor_runtime.checkpoints.inspection import imagined, inspect_checkpoint
-from freetumor_runtime.checkpoints.loading import segmentor_metadata
+from freetumor_runtime.checkpoints.metadata import segmentor_metadata
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
 

@@ -9,9 +9,8 @@ from freetumor_runtime.checkpoints.loading import (
     load_generator,
     load_matching_weights,
     load_segmentor,
-    segmentor_metadata,
-    synthesis_metadata,
 )
+from freetumor_runtime.checkpoints.metadata import segmentor_metadata, synthesis_metadata
 from freetumor_runtime.errors import CheckpointError, UsageError
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d

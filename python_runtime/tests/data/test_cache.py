@@ -48,6 +48,17 @@ def test_a_part_of_a_case_is_that_part_of_the_whole(tmp_path, volumes):
     assert part_attributes == attributes
 
 
+def test_a_case_that_another_command_replaced_is_refused_by_name(tmp_path, volumes):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {"case": "one", "contentSha256": content_hash(*volumes)})
+    assert np.array_equal(read_prepared_case(path, content_hash(*volumes))[0], volumes[0])
+    image, label = volumes[0] + 1, volumes[1]
+    write_prepared_case(path, image, label, 3, -175, {"case": "one", "contentSha256": content_hash(image, label)})
+    with pytest.raises(DataError, match=r"case one: .*one\.zarr: replaced since it was prepared") as raised:
+        read_prepared_case(path, content_hash(*volumes))
+    assert "prepare.cache" in raised.value.hint
+
+
 def test_the_chunk_of_an_array_is_its_raw_bytes_in_c_order(tmp_path, volumes):
     path = case_path(tmp_path, "one")
     write_prepared_case(path, *volumes, 3, -175, {})

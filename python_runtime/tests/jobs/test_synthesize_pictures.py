@@ -22,8 +22,8 @@ def test_the_whole_slice_has_the_tumor_at_its_place_in_the_scan(monkeypatch):
     scan = np.zeros((400, 30, 9), np.int16)
     asked = []
 
-    def read(path, part):
-        asked.append((path, part))
+    def read(path, part, content_sha256):
+        asked.append((path, part, content_sha256))
         return scan[part], None, {}
 
     monkeypatch.setattr(synthesize, "read_prepared_subvolume", read)
@@ -33,10 +33,10 @@ def test_the_whole_slice_has_the_tumor_at_its_place_in_the_scan(monkeypatch):
     # the box starts 200, 10, 3 voxels into the subvolume, which starts at 100, 5, 1
     box = (slice(200, 204), slice(10, 14), slice(3, 6))
     tumor = SimpleNamespace(box=box, roles_XYZ=roles)
-    case = SimpleNamespace(start=(100, 5, 1), case=SimpleNamespace(prepared="a.zarr"))
+    case = SimpleNamespace(start=(100, 5, 1), case=SimpleNamespace(prepared="a.zarr", contentSha256="f"))
     spec = SimpleNamespace(windowHu=WINDOW, spacingMm=SPACING)
     picture = synthesize.whole_slice(case, spec, tumor, torch.ones(4, 4, 3))
-    assert asked == [("a.zarr", (slice(None), slice(None), slice(6, 7)))]
+    assert asked == [("a.zarr", (slice(None), slice(None), slice(6, 7)), "f")]
     assert (picture["width"], picture["height"], picture["pixelMm"]) == (320, 30, [1.25, 1.0])
     image, mask = (np.flip(pixels(picture, key), (0, 1)).T for key in ("image", "mask"))
     # pixel 241 is voxel 301, the next one voxel 303: the tumor is in voxels 301 and 302

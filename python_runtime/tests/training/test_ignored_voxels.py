@@ -133,7 +133,7 @@ def test_a_validation_counts_the_other_voxels_only(tmp_path):
     image = stream.integers(-175, 250, (20, 18, 16), np.int16)
     label = stream.integers(0, 7, image.shape).astype(np.uint8)
     label[stream.random(image.shape) < 0.3] = IGNORED_LABEL
-    attributes = {"case": "one", "windowHu": [-175, 250]}
+    attributes = {"case": "one", "windowHu": [-175, 250], "contentSha256": "as prepared"}
     write_prepared_case(tmp_path / "one.zarr", image, label, 7, -175, attributes)
     spec = SimpleNamespace(
         trainingLabels=(0, 1, 2, 0, 0, 0, 0),
@@ -142,7 +142,7 @@ def test_a_validation_counts_the_other_voxels_only(tmp_path):
         patchVoxels=(16, 16, 16),
         segmentor=SimpleNamespace(outputs=3),
         validation=SimpleNamespace(
-            cases=(CachedCase("one", str(tmp_path / "one.zarr")),),
+            cases=(CachedCase("one", str(tmp_path / "one.zarr"), "as prepared"),),
             windows=SlidingWindowsSpec(0.5, "constant", 1),
         ),
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch._inductor import config as inductor
 
-from freetumor_runtime.checkpoints.loading import segmentor_metadata
+from freetumor_runtime.checkpoints.metadata import segmentor_metadata
 from freetumor_runtime.errors import CheckpointError, ConfigError, EnvironmentError
 from freetumor_runtime.models.segmentor import build_segmentor, merging_order_of
 from freetumor_runtime.models.small import SmallSegmentor

@@ -239,7 +239,13 @@ def write_cases(folder: Path) -> None:
     (folder / "textures").mkdir(parents=True)
     for number in range(4):
         image, label = toy_volume(1000 + number)
-        write_prepared_case(folder / f"case_{number}.zarr", image, label, 7, -175, {})
+        attributes = {"contentSha256": f"content {number}"}
+        write_prepared_case(folder / f"case_{number}.zarr", image, label, 7, -175, attributes)
+
+
+def cached_case(folder: Path, number: int) -> dict:
+    path = folder / f"case_{number}.zarr"
+    return {"id": str(number), "path": str(path), "contentSha256": f"content {number}"}
 
 
 def toy_spec(
@@ -327,7 +333,7 @@ def toy_spec(
         "threadsPerProcess": 1,
         "validation": {
             "everySteps": 2,
-            "cases": [] if synthesis else [{"id": str(n), "path": str(folder / f"case_{n}.zarr")} for n in range(4)],
+            "cases": [] if synthesis else [cached_case(folder, number) for number in range(4)],
             "windows": {"overlap": 0.25, "blend": "constant", "windowBatch": 1},
         },
         "checkpoint": {"everySteps": 2},

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { UsageError } from '../../errors.js'
 import { PROVENANCE } from '../../provenance/manifest.js'
 import { hashFile } from '../../provenance/scan-facts.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makeWritableFolder, writeWhole } from '../../whole-file.js'
 import { croissant } from './croissant.js'
 import { citationPage, dataCard } from './data-card.js'
 import { readDatasetFacts } from './dataset-facts.js'
@@ -28,7 +28,7 @@ export async function writeCards(directory: string, out: string): Promise<Cards>
       { hint: 'repeat `freetumor synthesize` to add provenance.json, or name a run' },
     )
   const texts = isDataset ? await datasetCards(directory) : await runCards(directory)
-  await makeFolder(out)
+  await makeWritableFolder(out)
   const files: string[] = []
   for (const [name, text] of Object.entries(texts)) {
     await writeWhole(join(out, name), text)

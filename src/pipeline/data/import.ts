@@ -10,7 +10,7 @@ import { labelMapOption } from '../../curation/datasets/remap.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { DataError, UsageError } from '../../errors.js'
 import type { Region } from '../../volume/labels.js'
-import { makeWritableFolder, sweepUnfinished } from '../../whole-file.js'
+import { makeFolder, refuseUnwritable, refuseUnwritableFolder, sweepUnfinished } from '../../whole-file.js'
 import { defaultWorkers } from './check.js'
 import {
   configNamed,
@@ -84,7 +84,9 @@ export async function importData(options: ImportDataOptions): Promise<DataImport
   if (!dryRun) {
     await sweepUnfinished(dirname(out), [`${basename(out)}.`, 'probe.tmp.'])
     await sweepUnfinished(labelFolderOf(out))
-    await makeWritableFolder(dirname(out))
+    await refuseUnwritableFolder(dirname(out), out)
+    await makeFolder(dirname(out))
+    await refuseUnwritable(out)
   }
   const found = isMerged && !dryRun ? await collect(options, cwd, config, labelFolderOf(out)) : planned
   const probed = await withFileFacts(makeManifest(found.cases).cases)

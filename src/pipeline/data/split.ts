@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { makeManifest, readManifest, writeManifest } from '../../curation/datasets/manifest.js'
 import { assignFolds, type FoldPlan } from '../../curation/split/run.js'
 import { strataOf } from '../../curation/split/strata.js'
+import { refuseUnwritable } from '../../whole-file.js'
 import { casesAt, labelFolderOf, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
 
 export interface SplitDataOptions extends SourceOptions, Omit<WorkOptions, 'workers'> {
@@ -34,6 +35,7 @@ export async function splitData(
   const { cwd = process.cwd(), onNote } = sources
   const target = out === undefined ? undefined : resolve(cwd, out)
   const labelFolder = target === undefined ? undefined : labelFolderOf(target)
+  if (target !== undefined) await refuseUnwritable(target)
   const found = await casesAt(paths, { ...sources, labelFolder, unknown: 'refuse' })
   const complete = noteNotTaken(found, onNote)
   const manifest = makeManifest(found.cases)

@@ -10,7 +10,7 @@ import { counted } from '../../plain-text.js'
 import { IGNORED_LABEL, LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { readNifti, readNiftiHeader } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
-import { makeTemporaryFolder, writeWhole } from '../../whole-file.js'
+import { makeTemporaryFolder, refuseUnwritableFolder, writeWhole } from '../../whole-file.js'
 import type { SourceOptions, WorkOptions } from '../data/collect.js'
 import { splitData } from '../data/split.js'
 import { writeWholeFolder } from './folder.js'
@@ -68,6 +68,7 @@ export async function exportDatasetOf(
     throw new UsageError(`--number: wrong number (expected 1 to 999, found ${number})`, {
       hint: 'pass a number that nnUNet_raw does not hold yet',
     })
+  await refuseUnwritableFolder(resolve(cwd, options.out), options.out)
   // masks of organs are merged into label files below it
   const scratch = await makeTemporaryFolder('freetumor-export-')
   try {

@@ -8,7 +8,7 @@ import { licencesOf, recordCommand } from '../checkpoint/licence.js'
 import type { StageContext } from '../context.js'
 import type { MergingOrder, WeightsLicence } from '../ports/checkpoint.js'
 import type { ExportedFiles, ExportPreparation, ModelFormat } from '../ports/export.js'
-import { writeWholeFolder } from './folder.js'
+import { refuseUnusable, writeWholeFolder } from './folder.js'
 
 export const MODEL_FORMATS: readonly ModelFormat[] = [
   'nnunet',
@@ -52,6 +52,7 @@ export async function exportModelOf(
 ): Promise<ModelExport> {
   const checkpoint = await checkpointFile(path)
   const target = resolve(out)
+  await refuseUnusable(target)
   const facts = await runtime.inspect(checkpoint, { signal, weights })
   const { sha256 } = facts
   const licences = await licencesOf('segmentor', facts)

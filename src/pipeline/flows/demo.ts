@@ -8,7 +8,7 @@ import { UsageError } from '../../errors.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { readEvents } from '../../training/event-log.js'
 import type { JobKind, Outcome, RunEvent } from '../../training/events.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makeWritableFolder, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { evaluateMasks } from '../evaluate/run.js'
 import { predictMasks } from '../predict/run.js'
@@ -43,7 +43,7 @@ const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 800, synthesis
 export async function runDemo(options: DemoOptions, context: StageContext): Promise<DemoResult> {
   const out = resolve(options.out)
   await refuseOldDemo(out)
-  await makeFolder(out)
+  await makeWritableFolder(out)
   const stage = options.onStage ?? (() => {})
   const jobs: { job: JobKind; run: string; outcome: Outcome }[] = []
   const weights: Partial<Record<JobKind, string>> = {}

@@ -16,7 +16,7 @@ import {
   missOldOutput,
 } from '../../training/launch.js'
 import { newRunId, writeFailure } from '../../training/run-directory.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makeFolder, makeWritableFolder, writeWhole } from '../../whole-file.js'
 import { WRITING } from '../locks.js'
 import { checkNode } from '../nodes.js'
 import type { DirectoryLock } from '../ports/common.js'
@@ -90,6 +90,7 @@ class ScriptLaunch implements Launch {
     const plan = join(directory, 'launch.json')
     const logs = join(directory, 'logs')
     await this.#refuseEarlier(plan, logs)
+    await makeWritableFolder(directory)
     await makeFolder(logs)
     this.#lock = await this.runner.lock(directory, WRITING, settings.python)
     // a launch that started at the same moment has ended by now

@@ -9,7 +9,13 @@ import { openJsonLog, readJsonLog } from '../../jsonl.js'
 import { counted } from '../../plain-text.js'
 import { isAbort } from '../../stop-signals.js'
 import type { Region } from '../../volume/labels.js'
-import { makeFolder, sweepUnfinished, temporaryName, writeWhole } from '../../whole-file.js'
+import {
+  makeFolder,
+  refuseUnwritableFolder,
+  sweepUnfinished,
+  temporaryName,
+  writeWhole,
+} from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { CaseError } from '../ports/common.js'
@@ -65,6 +71,7 @@ export async function labelOrgansAt(
   const region = regionOfOrgans(options)
   const out = resolve(options.out)
   refuseInputFolder(out, options)
+  await refuseUnwritableFolder(out)
   const { shard, labels, labelsMap } = options
   if (labels !== undefined && labelsMap === undefined) await refuseOtherRegion(labels, region)
   const labelsIds = labelsMap === undefined ? null : idsOfMap(labelsMap, region).map

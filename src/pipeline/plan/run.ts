@@ -12,6 +12,7 @@ import { generatorFile } from '../checkpoint/generator-file.js'
 import { commandLine, pluginSpec } from '../checkpoint/plugin.js'
 import type { TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
+import { unaimedSizes } from '../tumor-sizes.js'
 import { judgeBytes } from './judge-memory.js'
 import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 import { segmentorBytes } from './segmentor-memory.js'
@@ -50,7 +51,7 @@ export interface TrainingPlan {
 }
 
 export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
-  const warnings: string[] = []
+  const warnings = unaimedSizes(config.simulation, config.prepare)
   const listed = await listCases(config, warnings)
   const sampled = sampledCases(config, listed.cases.map(asPrepared))
   const { sampling, training, runtime } = config

@@ -161,7 +161,9 @@ function validationSpec(config: RunConfig, cases: readonly TrainingCase[]): Trai
   const { validateEverySteps: steps, validateEveryEpochs: epochs } = config.training
   return {
     everySteps: epochs === null ? steps : Math.max(1, Math.round(epochs * stepsPerEpoch(config, cases))),
-    cases: cases.filter((item) => item.heldOut).map(({ id, path }) => ({ id, path })),
+    cases: cases
+      .filter((item) => item.heldOut)
+      .map(({ id, path, content }) => ({ id, path, contentSha256: content })),
     windows: { overlap, blend, windowBatch },
   }
 }

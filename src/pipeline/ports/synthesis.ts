@@ -53,6 +53,8 @@ export interface SynthesizeSpec {
     readonly labelMap: Readonly<Record<string, number>>
     /** Zarr group of the prepared case. */
     readonly prepared: string
+    /** SHA-256 of its prepared voxels. */
+    readonly contentSha256: string
     readonly pictured: boolean
   }[]
 }

@@ -63,7 +63,8 @@ export interface TrainingSpec {
   readonly threadsPerProcess: number
   readonly validation: {
     readonly everySteps: number | null
-    readonly cases: readonly { readonly id: string; readonly path: string }[]
+    /** `contentSha256` is that of the prepared voxels. */
+    readonly cases: readonly { readonly id: string; readonly path: string; readonly contentSha256: string }[]
     readonly windows: SlidingWindowsSpec
   }
   readonly checkpoint: { readonly everySteps: number | null }

@@ -6,7 +6,7 @@ import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
 import { readJsonLog } from '../../jsonl.js'
 import { counted } from '../../plain-text.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makeFolder, refuseUnwritableFolder, writeWhole } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
@@ -71,6 +71,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
     throw new UsageError('--overwrite: cannot be used with --shard', {
       hint: 'remove the earlier masks, or choose another --out',
     })
+  await refuseUnwritableFolder(out)
   const { scans, leftOut, notes } = await scansOf(options.images, options.split, options)
   for (const text of notes) context.note(text)
   for (const text of leftOutLines(leftOut)) context.note(text, 'warning')

@@ -21,7 +21,7 @@ import { suggestion } from '../../suggestion.js'
 import { typedSystemError } from '../../system-errors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
-import { makeFolder, temporaryName } from '../../whole-file.js'
+import { makeFolder, refuseUnwritableFolder, temporaryName } from '../../whole-file.js'
 import { casesAt, noteNotTaken } from '../data/collect.js'
 import { refuseStopped, type StudyTumor, tumorsOf } from './candidates.js'
 import { type CroppedTumor, cropTumor, gridOf } from './crop-tumor.js'
@@ -58,6 +58,7 @@ export async function createReaderStudy(settings: ReaderStudySettings): Promise<
     throw new UsageError(`${out}: exists already (expected a new folder)`, {
       hint: 'remove it, or choose another --out',
     })
+  await refuseUnwritableFolder(dirname(out), out)
   const { tumors, organs, notes } = await candidatesOf(settings, cwd)
   const grid = gridOf(tumors, settings)
   const aside = temporaryName(out)

@@ -15,7 +15,7 @@ import { isWhole } from '../checkpoint/differences.js'
 import { notStated } from '../checkpoint/hints.js'
 import { setsOf, type WeightSets } from '../checkpoint/weight-sets.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
-import { sizeSettings } from '../tumor-sizes.js'
+import { unaimedSizes } from '../tumor-sizes.js'
 
 /** Settings of a warm runtime. An option that the files state may be omitted and must not contradict them. */
 export interface ServingOptions {
@@ -109,8 +109,8 @@ export function serveSettings(
   const config = configOf(options, region as Region, known, { generator, baseline, channel })
   if (baseline !== null) refuseNoSegmentor(baseline, options)
   const organs = plannedOrgans(LABEL_SCHEMES[config.region].organs, config.simulation.organWeights)
-  const notes =
-    generator === null ? [] : [refuseWrongGenerator({ organs, generatorChannel: channel }, generator)]
+  const notes: (string | null)[] = unaimedSizes(config.simulation, config.prepare)
+  if (generator !== null) notes.push(refuseWrongGenerator({ organs, generatorChannel: channel }, generator))
   if (baseline?.patchMerging.assumed && options.merging === undefined)
     notes.push(`${baseline.path}: patch-merging order ${baseline.patchMerging.order} is assumed`)
   const own = statesPreparation(baseline) ? (baseline.metadata?.patchVoxels as Vec3 | undefined) : undefined
@@ -186,7 +186,6 @@ function configOf(
     'openRuntime',
   )
   checkPainting({ ...sections, prepare, sampling, networks }, 'openRuntime')
-  sizeSettings(sections.simulation, prepare)
   return deepFreeze({
     ...sections,
     prepare: { cache: prepare.cache, windowHu: prepare.windowHu, spacingMm: prepare.spacingMm },

@@ -17,7 +17,7 @@ import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, UsageError } from '../../errors.js'
 import { quoted } from '../../plain-text.js'
 import { newRunId } from '../../training/run-directory.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makeFolder, refuseUnwritableFolder, writeWhole } from '../../whole-file.js'
 import { refuseTrainingOnEachNode } from '../nodes.js'
 import type { JobScheduler } from '../ports/scheduler.js'
 import { jobState } from '../runs/job-state.js'
@@ -155,6 +155,7 @@ export async function submitIn<T>(
   const folder = join(directory, SUBMISSION_FOLDER)
   const isMissing = async (path: string): Promise<boolean> => (await stat(path).catch(() => null)) === null
   const added = (await isMissing(directory)) ? directory : (await isMissing(folder)) ? folder : null
+  await refuseUnwritableFolder(directory)
   await refuseActive(directory, scheduler)
   await refuseBeyondLimits(job, scheduler)
   try {

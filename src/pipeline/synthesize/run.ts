@@ -6,7 +6,7 @@ import { openJsonLog } from '../../jsonl.js'
 import type { LicensedSource } from '../../provenance/licence.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
-import { makeFolder, sweepUnfinished } from '../../whole-file.js'
+import { makeFolder, refuseUnwritableFolder, sweepUnfinished } from '../../whole-file.js'
 import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
@@ -17,6 +17,7 @@ import { type ReviewSummary, reviewCountsInWords, staleWarning } from '../review
 import { byCase, shardFolder, startLog, type WholeShards, workOnShard } from '../shards.js'
 import { startTraining } from '../train/run.js'
 import { earlierWeights } from '../train/weights.js'
+import { unaimedSizes } from '../tumor-sizes.js'
 import {
   concludeSynthesis,
   countSynthesis,
@@ -74,6 +75,10 @@ export interface SynthesisProgress {
 export async function synthesizeCases(options: SynthesizeOptions, context: StageContext): Promise<Synthesis> {
   const { settings, shard } = options
   const out = resolve(options.out)
+  await refuseUnwritableFolder(out)
+  const unaimed =
+    settings.synthesize.method === 'shrunk' ? [] : unaimedSizes(settings.simulation, settings.prepare)
+  for (const text of unaimed) context.note(text, 'warning')
   const ofHosts = hostSources(options.hosts, options.licence)
   refuseForbidden(ofHosts)
   const weights = await earlierWeights(settings, context, startTraining, (found) =>

@@ -10,7 +10,7 @@ import type { SynthesisSettings } from './settings.js'
 interface SpecParts {
   readonly out: string
   readonly hosts: readonly CaseToPrepare[]
-  readonly prepared: readonly { readonly id: string; readonly path: string }[]
+  readonly prepared: readonly { readonly id: string; readonly path: string; readonly content: string }[]
   /** File name of each case, without its ending. */
   readonly names: ReadonlyMap<string, string>
   readonly weights: { readonly baseline: string | null; readonly generator: string | null }
@@ -76,7 +76,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     processesPerNode: runtime.processesPerNode,
     threadsPerProcess: threadsOf(runtime).threads,
     mark: parts.mark,
-    cases: parts.prepared.map(({ id, path }) => {
+    cases: parts.prepared.map(({ id, path, content }) => {
       const { image, label, labelMap } = byId.get(id)!
       return {
         id,
@@ -85,6 +85,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
         label: label!,
         labelMap,
         prepared: path,
+        contentSha256: content,
         pictured: parts.pictured.has(id),
       }
     }),

@@ -16,7 +16,7 @@ import { kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import { openReviews } from '../review-summary.js'
 import { trainingLabels } from '../training-labels.js'
-import { sizeSettings } from '../tumor-sizes.js'
+import { unaimedSizes } from '../tumor-sizes.js'
 import { refuseOtherOrgans } from './inputs.js'
 import { refuseUnusableWeights, wantedWeights } from './weights.js'
 
@@ -62,10 +62,12 @@ export async function checkTraining(
 ): Promise<ConfigCheck> {
   const findings = new Findings()
   await findings.of(async () => refuseForeignIds(config.data, config.region))
-  await findings.of(async () => sizeSettings(config.simulation, config.prepare))
+  const unaimed = (await findings.of(async () => unaimedSizes(config.simulation, config.prepare))) ?? []
   const skipped: Omit<ConfigCheck, 'ok' | 'findings'> = { data: 'skipped', cases: null, labels: null }
+  const isFaulty = findings.list.length > 0
+  for (const text of unaimed) findings.warn(text, null)
   if (!options.data) return findings.concluded(skipped)
-  const checked = findings.list.length > 0 ? skipped : await checkData(config, context, options, findings)
+  const checked = isFaulty ? skipped : await checkData(config, context, options, findings)
   const { reviews } = config.quality
   await findings.of(async () => (reviews === null ? null : await openReviews(reviews)))
   const present = await withoutAbsent(config, checked.data === 'missing', findings)

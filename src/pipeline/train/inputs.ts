@@ -12,6 +12,7 @@ import { curateData, prepareData, type TrainingCase } from '../prepare/run.js'
 import { openPolicy, refuseOtherBaseline, writeUsedCalibration } from '../quality-policy.js'
 import { writeReviewSummary } from '../review-summary.js'
 import { trainingLabels } from '../training-labels.js'
+import { unaimedSizes } from '../tumor-sizes.js'
 import {
   compareData,
   hashInputs,
@@ -75,6 +76,7 @@ export async function gatherInputs(
   start: StartTraining,
   accepted: () => void,
 ): Promise<TrainingInputs> {
+  for (const text of unaimedSizes(config.simulation, config.prepare)) context.note(text, 'warning')
   const curation = await curateData(config, context)
   refuseOtherOrgans(config, curation.cases)
   await refuseLeaks(config, curation.cases, context)

@@ -145,6 +145,18 @@ describe('the settings of a warm runtime', () => {
     await using _ = await open({ ...options, onNote: (text) => void notes.push(text) }, files)
     expect(notes).toEqual([expect.stringContaining('patch-merging order legacy is assumed')])
   })
+
+  it('warn of an organ that the curriculum cannot aim at', async () => {
+    const notes: string[] = []
+    const measured = { organ: 'liver', found: 0, missed: 3 } as const
+    const curriculum = [
+      { ...measured, diameterMm: [0, 5] },
+      { ...measured, depthMm: [0, 5] },
+    ] as never
+    const onNote = (text: string): void => void notes.push(text)
+    await using _ = await open({ ...both, simulation: { curriculum }, onNote })
+    expect(notes).toContainEqual(expect.stringContaining('aims at no diameter of the liver'))
+  })
 })
 
 describe('segment', () => {

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { resolveConfig } from '../../../src/config/resolve.js'
 import type { RunConfig } from '../../../src/config/schema.js'
 import { readManifest } from '../../../src/curation/datasets/manifest.js'
@@ -395,4 +395,22 @@ describe('a host with ignored voxels', () => {
     const { cases } = await readManifest(join(out, 'manifest.json'))
     expect(cases[0]?.labelMap).toMatchObject({ '1': 1, '7': 255 })
   })
+})
+
+test('an organ that the curriculum cannot aim at is a warning of a synthesis', async () => {
+  const config = configOf(temporaryFolder(), { synthesize: { variants: 1 } })
+  const measured = { found: 0, missed: 3 }
+  const curriculum = [
+    { organ: 'pancreas', diameterMm: [0, 5], ...measured },
+    { organ: 'liver', diameterMm: [5, 10], ...measured },
+  ] as const
+  const settings = synthesisSettings({ ...config, simulation: { ...config.simulation, curriculum } })
+  const notes: string[] = []
+  const out = temporaryFolder()
+  const note = (text: string, level = 'info'): void => void notes.push(`${level}: ${text}`)
+  const context: StageContext = { runtime: memoryRuntime(), signal: undefined, logDirectory: out, note }
+  await synthesizeCases({ settings, out, hosts: hostsNamed('a') }, context)
+  expect(notes.filter((text) => text.includes('curriculum'))).toEqual([
+    expect.stringMatching(/^warning: simulation.curriculum: aims at no diameter of the pancreas /),
+  ])
 })

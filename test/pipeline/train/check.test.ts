@@ -206,6 +206,26 @@ describe('checkTraining', () => {
     expect(await check({ job: 'synthesis', networks })).toMatchObject({ ok: false, data: 'checked' })
   })
 
+  it('warns of an organ that the curriculum cannot aim at, and still checks the data', async () => {
+    const curriculum = [
+      { organ: 'liver', diameterMm: [0, 5], found: 0, missed: 3 },
+      { organ: 'kidney', diameterMm: [5, 10], found: 0, missed: 3 },
+    ] as const
+    const found = await check({
+      job: 'baseline',
+      simulation: { curriculum: structuredClone(curriculum) as never },
+    })
+    expect(found).toMatchObject({ ok: true, data: 'checked' })
+    expect(found.findings).toMatchObject([
+      { severity: 'warning', message: expect.stringContaining('aims at no diameter of the liver') },
+    ])
+    const none = await check({
+      job: 'baseline',
+      simulation: { curriculum: [structuredClone(curriculum[0])] as never },
+    })
+    expect(none).toMatchObject({ ok: false, data: 'skipped' })
+  })
+
   it('reads no data if the data check is skipped', async () => {
     mkdirSync(join(root, 'empty'), { recursive: true })
     const config = { job: 'baseline', data: { root: join(root, 'empty'), datasets: [TUMORS] } } as const

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { RunConfig } from '../../../src/config/schema.js'
 import type { FailureCard } from '../../../src/errors.js'
 import { CheckpointError, ConfigError, RuntimeCrashError } from '../../../src/errors.js'
 import type { ModelRuntime } from '../../../src/pipeline/ports/runtime.js'
@@ -741,4 +742,40 @@ it('a training that fails ends a wait for its checkpoint with its own error', as
   )
   await expect(run.result).rejects.toThrow('rank 0 died')
   await expect(run.checkpoint()).rejects.toThrow('rank 0 died')
+})
+
+describe('a curriculum', () => {
+  const small = { organ: 'pancreas', diameterMm: [0, 5], found: 0, missed: 3 } as const
+  const larger = { organ: 'liver', diameterMm: [5, 10], found: 0, missed: 3 } as const
+  const configOf = async (...curriculum: object[]) => {
+    const config = await memoryConfig('segmentation', temporaryFolder())
+    return { ...config, simulation: { ...config.simulation, curriculum } } as RunConfig
+  }
+
+  it('with an organ that cannot be aimed at is a warning of the run', async () => {
+    const events = await eventsOf(startTraining(await configOf(small, larger), memoryRuntime(), {}))
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        type: 'note',
+        level: 'warning',
+        text: expect.stringContaining('aims at no diameter of the pancreas'),
+      }),
+    )
+  })
+
+  it('that aims at nothing is refused before a case is prepared', async () => {
+    let prepared = 0
+    const runtime = memoryRuntime()
+    const counting: ModelRuntime = {
+      ...runtime,
+      prepare: (...call) => {
+        prepared++
+        return runtime.prepare(...call)
+      },
+    }
+    await expect(startTraining(await configOf(small), counting, {}).result).rejects.toThrow(
+      /aims at no tumor/,
+    )
+    expect(prepared).toBe(0)
+  })
 })
