@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from freetumor_runtime.models.convolution import add_conv3d, conv3d, conv_transpose3d
+from freetumor_runtime.models.convolution import add_conv3d, conv_transpose3d
 
 # multiplications to join the weights (8 * 27), and those saved for each fine voxel (27 - 8), for each weight
 _JOINING, _SPARED = 216, 19

@@ -39,14 +39,14 @@ def convolve_by_slabs(
     out: Tensor | None = None,
     adds: bool = False,
 ) -> Tensor:
-    """Return conv3d(features, weight [out, in, 3, 3, 3], bias, padding=1) in channels-last, written into `out` if given.
+    """Return conv3d(features, weight [out, in, 3, 3, 3], bias, padding=1) in channels-last.
 
-    `out` may be the features themselves. `adds` adds the result to `out`.
+    The result is written into `out` if given, which may be the features themselves. `adds` adds the result to `out`.
     """
     batch, _, *sides = features_BCXYZ.shape
     if out is None:
         out = torch.empty((batch, len(weight), *sides), memory_format=torch.channels_last_3d)
-    kernels = torch.tensordot(torch.tensor(_OF_KERNEL), weight, dims=([1], [2])).contiguous()
+    kernels = torch.einsum("px,oixyz->poiyz", torch.tensor(_OF_KERNEL), weight).contiguous()
     for sample, result in zip(features_BCXYZ.unbind(), out.unbind(), strict=True):
         _convolve(sample.permute(1, 2, 3, 0), kernels, bias, result.permute(1, 2, 3, 0), adds)
     return out
