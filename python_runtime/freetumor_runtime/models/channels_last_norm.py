@@ -8,10 +8,37 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+# voxels whose squares are in memory together
+_PART = 8192
+
 
 def norm_channels_last(features_BCXYZ: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
     """Compute the instance norm of channels-last features, in channels-last; equal up to rounding."""
     return _Norm.apply(features_BCXYZ, weight_C, bias_C, eps)
+
+
+def norm_channels_last_in_place(
+    features_BCXYZ: Tensor, weight_C: Tensor | None, bias_C: Tensor | None, eps: float
+) -> Tensor:
+    """Replace channels-last features by their instance norm, without gradients; equal up to rounding."""
+    for features_NC in features_BCXYZ.permute(0, 2, 3, 4, 1).flatten(1, 3).unbind():
+        mean_C, variance_C = _moments(features_NC)
+        scale_C = variance_C.add(eps).rsqrt()
+        if weight_C is not None:
+            scale_C = scale_C * weight_C
+        shift_C = -mean_C * scale_C if bias_C is None else bias_C - mean_C * scale_C
+        torch.addcmul(shift_C.float(), features_NC, scale_C.float(), out=features_NC)
+    return features_BCXYZ
+
+
+def _moments(features_NC: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each channel, float64, from those of parts that stay in the cache."""
+    parts = [(len(part), part.mean(0), part) for part in features_NC.split(_PART)]
+    counts = torch.tensor([count for count, _, _ in parts], dtype=torch.float64)[:, None]
+    squares_PC = torch.stack([(part - mean).square_().sum(0) for _, mean, part in parts]).double()
+    means_PC = torch.stack([mean for _, mean, _ in parts]).double()
+    mean_C = (means_PC * counts).sum(0) / len(features_NC)
+    return mean_C, (squares_PC + counts * (means_PC - mean_C).square_()).sum(0) / len(features_NC)
 
 
 class _Norm(torch.autograd.Function):

@@ -11,6 +11,9 @@ Times are of one 96^3 window in the small segmentor, one thread:
 - Weight gradients of a convolution, on a CPU without AVX-512: from channels-last features, 12 ms instead of 20 to 28 ms
   (16 to 16 channels, four crops of 20^3). So the small segmentor learns in channels-last there. With AVX-512 this is
   not measured, and features keep their layout.
+- Without gradients, channels-last features of at least 32 channels: by slabs (slab_convolution.py), 0.98 s instead of
+  1.5 to 1.7 s (48 channels, 96^3). Instance norm overwrites channels-last features then. The networks of MONAI and
+  nnU-Net compute in channels-last without gradients; the small one has too few channels to profit.
 
 With gradients the other layers are PyTorch's own: the backward pass takes most of the time and does not become faster.
 So networks of MONAI and nnU-Net learn with the bits of their packages.
@@ -20,21 +23,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freetumor_runtime.models.channels_last_norm import norm_channels_last
+from freetumor_runtime.models.channels_last_norm import norm_channels_last, norm_channels_last_in_place
+from freetumor_runtime.models.slab_convolution import convolve_by_slabs
 
 
 def conv3d(features_BCXYZ: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, padding: int = 0) -> Tensor:
     """Compute functional.conv3d; equal up to rounding."""
-    if _without_gradients(features_BCXYZ):
+    if without_gradients(features_BCXYZ):
+        if _pays_by_slabs(features_BCXYZ, weight, stride, padding):
+            return convolve_by_slabs(features_BCXYZ, weight, bias)
+        if weight.numel() > features_BCXYZ.numel():
+            # else the weights would be copied to channels-last
+            features_BCXYZ = features_BCXYZ.contiguous()
         return torch.mkldnn_convolution(features_BCXYZ, weight, bias, (padding,) * 3, (stride,) * 3, (1,) * 3, 1)
     return functional.conv3d(features_BCXYZ, weight, bias, stride, padding)
+
+
+def conv3d_in_place(features_BCXYZ: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return conv3d(features, weight, bias, padding=1), in the memory of large features; no gradients."""
+    if len(weight) == weight.shape[1] and _pays_by_slabs(features_BCXYZ, weight, 1, 1):
+        return convolve_by_slabs(features_BCXYZ, weight, bias, out=features_BCXYZ)
+    return conv3d(features_BCXYZ, weight, bias, padding=1)
+
+
+def add_conv3d(out_BCXYZ: Tensor, features_BCXYZ: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """Return the sum of `out` and conv3d(features, weight, bias), in the memory of `out`."""
+    quick = without_gradients(features_BCXYZ) and _is_channels_last(out_BCXYZ)
+    if quick and _pays_by_slabs(features_BCXYZ, weight, 1, padding):
+        return convolve_by_slabs(features_BCXYZ, weight, bias, out=out_BCXYZ, adds=True)
+    return out_BCXYZ.add_(conv3d(features_BCXYZ, weight, bias, padding=padding))
 
 
 def conv_transpose3d(
     features_BCXYZ: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int = 0
 ) -> Tensor:
     """Compute functional.conv_transpose3d; equal up to rounding."""
-    if _without_gradients(features_BCXYZ):
+    if without_gradients(features_BCXYZ):
         features_BCXYZ = features_BCXYZ.contiguous(memory_format=torch.channels_last_3d)
     return functional.conv_transpose3d(features_BCXYZ, weight, bias, stride, padding)
 
@@ -57,15 +81,20 @@ class Upsampling3d(nn.ConvTranspose3d):
 
 
 class InstanceNorm3d(nn.InstanceNorm3d):
-    """nn.InstanceNorm3d without running statistics."""
+    """nn.InstanceNorm3d without running statistics.
+
+    Without gradients it writes its result into channels-last features, because it always follows a convolution.
+    """
 
     quick_with_gradients = True
 
     def forward(self, input: Tensor) -> Tensor:
-        if not (_quick(input) if self.quick_with_gradients else _without_gradients(input)):
+        if not (_quick(input) if self.quick_with_gradients else without_gradients(input)):
             return super().forward(input)
         if torch.is_grad_enabled() and self.affine and _is_channels_last(input):
             return norm_channels_last(input, self.weight, self.bias, self.eps)
+        if not torch.is_grad_enabled() and _is_channels_last(input):
+            return norm_channels_last_in_place(input, self.weight, self.bias, self.eps)
         # channels-last features would lose digits: a group norm sums their squares
         return functional.group_norm(input.contiguous(), self.num_features, self.weight, self.bias, self.eps)
 
@@ -80,7 +109,7 @@ class MaxPool3d(nn.MaxPool3d):
     """nn.MaxPool3d of 2^3 with stride 2."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _without_gradients(input):
+        if not without_gradients(input):
             return torch.max_pool3d(input, self.kernel_size, self.stride)
         for axis in (2, 3, 4):
             pairs = input.shape[axis] // 2
@@ -95,9 +124,22 @@ def in_faster_layout(features_BCXYZ: Tensor) -> Tensor:
     return features_BCXYZ.contiguous(memory_format=torch.channels_last_3d) if learns else features_BCXYZ
 
 
+def in_channels_last(features_BCXYZ: Tensor) -> Tensor:
+    """Return the features in channels-last; unlike PyTorch, also those of one channel, so that convolutions keep it."""
+    if features_BCXYZ.shape[1] == 1:
+        batch, _, *sides = features_BCXYZ.shape
+        return features_BCXYZ.contiguous().view(batch, *sides, 1).permute(0, 4, 1, 2, 3)
+    return features_BCXYZ.contiguous(memory_format=torch.channels_last_3d)
+
+
 def is_quick(features: Tensor) -> bool:
     """Return whether these layers replace PyTorch's for the features: with gradients only on a CPU without AVX-512."""
     return _quick(features) and (not torch.is_grad_enabled() or _has_slow_weight_gradients())
+
+
+def without_gradients(features: Tensor) -> bool:
+    """Return whether these layers replace PyTorch's for the features, and nobody asks for gradients."""
+    return not torch.is_grad_enabled() and _quick(features)
 
 
 def quick_layers(network: nn.Module) -> nn.Module:
@@ -127,10 +169,6 @@ def _every_other(axis: int) -> tuple[slice, ...]:
     return (slice(None),) * axis + (slice(None, None, 2),)
 
 
-def _without_gradients(features: Tensor) -> bool:
-    return not torch.is_grad_enabled() and _quick(features)
-
-
 def _quick(features: Tensor) -> bool:
     return (
         features.device.type == "cpu"
@@ -139,6 +177,12 @@ def _quick(features: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and torch.backends.mkldnn.is_available()
     )
+
+
+def _pays_by_slabs(features: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
+    # measured: with fewer channels the transforms take what the multiplications save
+    large = min(weight.shape[:2]) >= 32 and min(features.shape[2:]) >= 12
+    return large and weight.shape[2:] == (3, 3, 3) and stride == padding == 1 and _is_channels_last(features)
 
 
 def _has_slow_weight_gradients() -> bool:

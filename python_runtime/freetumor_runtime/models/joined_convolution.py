@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from freetumor_runtime.models.convolution import conv3d, conv_transpose3d
+from freetumor_runtime.models.convolution import add_conv3d, conv_transpose3d
 
 # multiplications to join the weights (8 * 27), and those saved for each fine voxel (27 - 8), for each weight
 _JOINING, _SPARED = 216, 19
+# coarse planes of a slab
+_SLAB = 2
 
 
 def pays(coarse_BCXYZ: Tensor) -> bool:
@@ -48,12 +50,31 @@ def upsample_and_convolve(
 
     joined = _kept(weight, "weights", up_weight, (), joined_weights)
     features = conv_transpose3d(coarse_BCXYZ, joined, None, stride=2, padding=padding)
-    features = features.add_(conv3d(skip_BCXYZ, of_skip, bias, padding=padding))
+    features = add_conv3d(features, skip_BCXYZ, of_skip, bias, padding)
     if up_bias is None:
         return features
     shape = skip_BCXYZ.shape[2:]
     added = _kept(weight, "bias", up_bias, shape, lambda: _of_bias(up_bias, of_up, shape))
     return features.add_(added)
+
+
+def upsample_and_project_in_place(
+    coarse_BCXYZ: Tensor, skip_BCXYZ: Tensor, *, up_weight: Tensor, weight: Tensor
+) -> Tensor:
+    """Compute upsample_and_convolve for `weight` [skip channels, ..., 1, 1, 1] in the memory of a channels-last skip.
+
+    Without gradients and biases. Only slabs of the result are in memory twice.
+    """
+    middle, matrix = up_weight.shape[1], weight.flatten(1)
+    of_coarse = torch.einsum("imxyz,om->ixyzo", up_weight, matrix[:, :middle]).flatten(1)
+    of_skip = matrix[:, middle:].t()
+    for coarse_XYZC, skip_XYZC in zip(coarse_BCXYZ.movedim(1, -1), skip_BCXYZ.movedim(1, -1), strict=True):
+        for coarse_part, part in zip(coarse_XYZC.split(_SLAB), skip_XYZC.split(2 * _SLAB), strict=True):
+            up = torch.mm(coarse_part.flatten(0, 2), of_coarse).view(*coarse_part.shape[:3], 2, 2, 2, -1)
+            projected = torch.mm(part.flatten(0, 2), of_skip)
+            up = up.permute(0, 3, 1, 4, 2, 5, 6)
+            part.copy_(projected.view(up.shape).add_(up).view(part.shape))
+    return skip_BCXYZ
 
 
 # Frozen weights of a layer -> what its last call without gradients made of them: name -> (tensor, states, result).

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import ConfigError
-from freetumor_runtime.models.convolution import quick_layers
+from freetumor_runtime.models.convolution import in_channels_last, quick_layers, without_gradients
 
 NNUNET_KINDS = ("resenc", "unet")
 
@@ -55,6 +55,8 @@ class NnUNet(nn.Module):
 
     def encode(self, image_BCXYZ: Tensor) -> list[Tensor]:
         """Return the features of each resolution, the finest first."""
+        if without_gradients(image_BCXYZ):
+            image_BCXYZ = in_channels_last(image_BCXYZ)
         stem = getattr(self.encoder, "stem", None)
         features = image_BCXYZ if stem is None else self._part(stem, image_BCXYZ)
         skips = []
@@ -71,7 +73,7 @@ class NnUNet(nn.Module):
         for at, (up, stage, head) in enumerate(parts):
             features = self._part(stage, torch.cat([up(features), skips[-2 - at]], 1))
             if at == len(parts) - 1 or (self.deep_supervision and self.training and at > 0):
-                outputs.append(head(features))
+                outputs.append(head(features).contiguous())
         return tuple(reversed(outputs)) if self.deep_supervision and self.training else outputs[-1]
 
     def supervise(self, deep: bool) -> None:

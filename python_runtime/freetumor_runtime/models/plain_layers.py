@@ -3,7 +3,8 @@
 from torch import nn
 
 # each class there has one base: the layer that it computes more quickly
-_QUICK = tuple(f"freetumor_runtime.models.{name}" for name in ("convolution", "window_attention", "joined_decoder"))
+_NAMES = ("convolution", "window_attention", "residual_blocks", "swin")
+_QUICK = tuple(f"freetumor_runtime.models.{name}" for name in _NAMES)
 
 
 def plain_layers(network: nn.Module) -> nn.Module:

@@ -35,7 +35,7 @@ def build_segmentor(
     """
     if kind == "swinunetr":
         # the import takes seconds, which refused files and small networks do not need
-        from freetumor_runtime.models.joined_decoder import join_upsampling
+        from freetumor_runtime.models.residual_blocks import quick_blocks
         from freetumor_runtime.models.swin import SwinSegmentor
         from freetumor_runtime.models.window_attention import attend_blockwise
 
@@ -48,7 +48,7 @@ def build_segmentor(
             # MONAI declares a module here, but takes a class or function that creates one
             downsample=patch_merging_of(patch_merging),  # pyright: ignore[reportArgumentType]
         )
-        return quick_layers(attend_blockwise(join_upsampling(network)))
+        return quick_layers(attend_blockwise(quick_blocks(network)))
     if kind in NNUNET_KINDS:
         return build_nnunet(kind, stages, outputs=outputs, activation_checkpointing=activation_checkpointing)
     if kind == "small":

@@ -4,32 +4,91 @@ The scores of all windows are never in memory together, neither in the forward n
 equal up to rounding.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import cast
 
 import torch
-from monai.networks.nets.swin_unetr import WindowAttention
+from monai.networks.nets.swin_unetr import BasicLayer, WindowAttention, compute_mask, get_window_size
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+from freetumor_runtime.models.convolution import without_gradients
 
 
 class BlockwiseAttention(WindowAttention):
     """MONAI's module under the same keys."""
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: "Tensor | ShiftedWindows | None") -> Tensor:
         mixed, compiled = torch.is_autocast_enabled("cpu"), torch.compiler.is_compiling()
-        if x.device.type != "cpu" or mixed or compiled or self.attn_drop.p > 0:
-            return super().forward(x, mask)
+        by_kind = isinstance(mask, ShiftedWindows)
+        if not by_kind and (x.device.type != "cpu" or mixed or compiled or self.attn_drop.p > 0):
+            return super().forward(x, cast(Tensor, mask))
         windows, voxels, channels = x.shape
         heads = (windows, voxels, 3, self.num_heads, channels // self.num_heads)
-        queries, keys, values = self.qkv(x).reshape(heads).permute(2, 0, 3, 1, 4).contiguous()
+        together = self.qkv(x).reshape(heads).permute(2, 0, 3, 1, 4)
+        queries, keys, values = together.contiguous() if torch.is_grad_enabled() else together
         index = cast(Tensor, self.relative_position_index)
         places = index[:voxels, :voxels].reshape(-1)
         bias = self.relative_position_bias_table[places].reshape(voxels, voxels, -1).permute(2, 0, 1).contiguous()
-        if mask is None and not bias.requires_grad:
+        if by_kind:
+            attended = mask.attend(queries, keys, values, bias, self.scale)
+        elif mask is None and not bias.requires_grad:
             attended = scaled_dot_product_attention(queries, keys, values, attn_mask=bias[None], scale=self.scale)
         else:
             attended = _ByWindow.apply(queries, keys, values, bias, mask, self.scale)
         return self.proj_drop(self.proj(attended.transpose(1, 2).reshape(windows, voxels, channels)))
+
+
+class ShiftedWindows:
+    """The masks of shifted windows. They differ between the last window along an axis and the others: 8 kinds at most.
+
+    MONAI's masks of all windows take 161 MB at the resolution of 48^3.
+    """
+
+    def __init__(self, sides: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> None:
+        counts = [side // length for side, length in zip(sides, window, strict=True)]
+        self.windows = torch.Size(counts).numel()
+        least = [min(side, 2 * length) for side, length in zip(sides, window, strict=True)]
+        masks = compute_mask(least, window, shift, torch.device("cpu"))
+        kinds = torch.zeros(1, dtype=torch.long)
+        for count in counts:
+            is_last = torch.arange(count) == count - 1
+            kinds = (kinds[:, None] * min(count, 2) + is_last * (min(count, 2) - 1)).flatten()
+        self.kinds = [(torch.nonzero(kinds == kind).flatten(), mask) for kind, mask in enumerate(masks)]
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, scale: float) -> Tensor:
+        """Return the attended values [batch * windows, heads, voxels, channels]."""
+        attended = torch.empty_like(queries)
+        firsts = torch.arange(0, len(queries), self.windows)[:, None]
+        for places, mask in self.kinds:
+            ones = (firsts + places).flatten()
+            added = (bias + mask)[None]
+            attended[ones] = scaled_dot_product_attention(
+                queries[ones], keys[ones], values[ones], attn_mask=added, scale=scale
+            )
+        return attended
+
+
+_shifted_windows = lru_cache(maxsize=8)(ShiftedWindows)
+
+
+class BlockwiseLayer(BasicLayer):
+    """MONAI's stage under the same keys; without gradients its masks are made once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training or not without_gradients(x):
+            return super().forward(x)
+        sides = x.shape[2:]
+        window, shift = get_window_size(sides, self.window_size, self.shift_size)
+        padded = tuple(-(-side // length) * length for side, length in zip(sides, window, strict=True))
+        masks = _shifted_windows(padded, window, shift)
+        x = x.permute(0, 2, 3, 4, 1)
+        for block in self.blocks:
+            x = block(x, masks)
+        if self.downsample is not None:
+            x = self.downsample(x)
+        return x.permute(0, 4, 1, 2, 3)
 
 
 def attend_blockwise(network: nn.Module) -> nn.Module:
@@ -37,6 +96,8 @@ def attend_blockwise(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if type(module) is WindowAttention:
             module.__class__ = BlockwiseAttention
+        elif type(module) is BasicLayer:
+            module.__class__ = BlockwiseLayer
     return network
 
 

@@ -40,6 +40,18 @@ def test_values_and_all_gradients_are_those_of_the_two_one_after_the_other(side,
         torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
 
 
+def test_a_projection_overwrites_a_channels_last_skip():
+    torch.manual_seed(5)
+    shapes = [(2, 5, 3, 4, 2), (2, 3, 6, 8, 4), (5, 4, 2, 2, 2), (3, 7, 1, 1, 1)]
+    coarse, skip, up_weight, weight = (torch.randn(shape) for shape in shapes)
+    wanted = one_after_the_other(coarse, skip, up_weight, None, weight, None)
+    skip = skip.contiguous(memory_format=torch.channels_last_3d)
+    with torch.no_grad():
+        got = joined_convolution.upsample_and_project_in_place(coarse, skip, up_weight=up_weight, weight=weight)
+    assert got is skip
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_a_frozen_layer_joins_its_weights_once_and_again_after_each_change(monkeypatch):
     torch.manual_seed(3)
     shapes = [(1, 5, 3, 4, 2), (1, 3, 6, 8, 4), (5, 4, 2, 2, 2), (4,), (6, 7, 3, 3, 3), (6,)]
@@ -111,6 +123,19 @@ def test_a_swinunetr_and_its_gradients_are_those_of_plain_monai():
         )
     for got, wanted in zip(*reversed(results), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_a_swinunetr_without_gradients_is_that_of_plain_monai():
+    torch.manual_seed(2)
+    plain = SwinUNETR(in_channels=1, out_channels=3, feature_size=36, use_v2=True).eval()
+    ours = build_segmentor("swinunetr", outputs=3, feature_size=36, levels=0, patch_merging="corrected").eval()
+    ours.load_state_dict(plain.state_dict(), strict=True)
+    image = torch.rand(2, 1, 32, 64, 32)
+    given = image.clone()
+    with torch.no_grad():
+        wanted, got = plain(image), ours(image)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+    assert torch.equal(image, given) and got.is_contiguous()
 
 
 def test_the_u_net_is_the_same_to_rounding_with_and_without(monkeypatch):

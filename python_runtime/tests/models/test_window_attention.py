@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from monai.networks.nets.swin_unetr import WindowAttention
+from monai.networks.nets.swin_unetr import BasicLayer, WindowAttention
 
-from freetumor_runtime.models.window_attention import BlockwiseAttention, attend_blockwise
+from freetumor_runtime.models.window_attention import BlockwiseAttention, BlockwiseLayer, attend_blockwise
 
 
 @pytest.fixture
@@ -51,3 +51,16 @@ def test_mixed_precision_is_left_to_monai(plain, monkeypatch):
     x = torch.randn(2, 64, 12)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(ours(x, None), plain.float()(x, None))
+
+
+@pytest.mark.parametrize("sides", [(12, 9, 8), (4, 3, 10), (2, 2, 2)])
+def test_a_stage_without_gradients_gives_what_monai_gives_for_a_batch(sides):
+    torch.manual_seed(0)
+    plain = BasicLayer(12, 2, 3, (4, 4, 4), [0.0, 0.0], qkv_bias=True).eval()
+    for block in plain.blocks:
+        torch.nn.init.normal_(block.attn.relative_position_bias_table)
+    ours = attend_blockwise(copy.deepcopy(plain))
+    assert isinstance(ours, BlockwiseLayer)
+    x = torch.randn(2, 12, *sides)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), plain(x), rtol=1e-4, atol=1e-5)
