@@ -208,11 +208,12 @@ def leave() -> None:
 
 
 def end(code: int) -> NoReturn:
-    """End this process; for a rank, without Python's own teardown.
+    """End this process; with PyTorch, without Python's own teardown.
 
-    A thread of gloo that gives a tensor back during the teardown aborts the process: one finished job in sixty.
+    PyTorch's teardown takes as long as a third of its import. In a rank, a thread of gloo that gives a tensor back
+    during the teardown aborts the process: one finished job in sixty.
     """
-    if "RANK" not in os.environ:
+    if "torch" not in sys.modules:
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -35,12 +35,13 @@ async function debugConfig(job: JobKind, folder: string, change: Change = {}): P
     data: {
       ...debug.data,
       root: join(folder, 'data'),
-      phantoms: { labelledCases: 2, validationCases: 1, hostCases: 2, testCases: 0, sizeVoxels: 64, seed: 1 },
+      phantoms: { labelledCases: 2, validationCases: 1, hostCases: 2, testCases: 0, sizeVoxels: 48, seed: 1 },
     },
     prepare: { ...debug.prepare, cache: join(folder, 'cache') },
     sampling: {
       ...debug.sampling,
       workers: change.workers ?? 1,
+      patchVoxels: [32, 32, 32],
       ...(change.swin ? { patchVoxels: [64, 64, 64], cropsPerVolume: 1, itemsPerStep: 1 } : {}),
     },
     networks: {
@@ -120,15 +121,6 @@ describe('the whole method', () => {
     expect(await made(3)).toEqual(await made(1))
   })
 
-  it('in reproducible mode has bit-identical losses on one rank and on two', async () => {
-    const folder = temporaryFolder()
-    const on = async (ranks: number): Promise<unknown[]> => {
-      const config = await debugConfig('baseline', folder, { ranks, reproducible: true })
-      return lossesOf((await run(config, { out: join(folder, `ranks-${ranks}`) })).events)
-    }
-    expect(await on(2)).toEqual(await on(1))
-  })
-
   it('trains a small SwinUNETR', async () => {
     const folder = temporaryFolder()
     const config = await debugConfig('baseline', folder, { swin: true, steps: 1 })
@@ -137,28 +129,7 @@ describe('the whole method', () => {
   })
 })
 
-describe('stopping', () => {
-  it('saves at the step of the stop, and resumes with the losses of an uninterrupted run', async () => {
-    const folder = temporaryFolder()
-    const config = await debugConfig('baseline', folder, { steps: 8 })
-    const whole = await run(config, { out: join(folder, 'whole') })
-
-    const broken = startTraining(config, torchRuntime(), { out: join(folder, 'broken') })
-    for await (const event of broken) if (event.type === 'step' && event.step === 2) void broken.stop()
-    const stopped = await broken.result
-    expect(stopped.outcome).toBe('stopped')
-    expect(stopped.step).toBeGreaterThanOrEqual(3)
-    expect(JSON.parse(await readFile(join(folder, 'broken', 'exit.json'), 'utf8'))).toMatchObject({
-      outcome: 'stopped',
-      exitCode: 75,
-      step: stopped.step,
-    })
-    const { outcome } = await run(config, { resume: join(folder, 'broken') })
-    expect(outcome).toBe('completed')
-    const lines = (await readFile(join(folder, 'broken', 'events.jsonl'), 'utf8')).trim().split('\n')
-    expect(lossesOf(lines.map((line) => JSON.parse(line) as RunEvent))).toEqual(lossesOf(whole.events))
-  })
-
+describe('a training whose ranks die', () => {
   it('leaves no process when a rank is killed, and reports that the runtime crashed', async () => {
     const folder = temporaryFolder()
     const config = await debugConfig('baseline', folder, { steps: 400, restarts: 0 })
@@ -180,14 +151,13 @@ describe('stopping', () => {
       exitCode: 5,
     })
   })
-})
 
-describe('a training whose ranks die', () => {
-  it('restarts automatically with the losses of an uninterrupted run, and writes a failure card that names the rank', async () => {
+  it('in reproducible mode has bit-identical losses on one rank and on two, also after an automatic restart', async () => {
     const folder = temporaryFolder()
-    const change = { ranks: 2, steps: 14, checkpointEverySteps: 4 }
-    const config = await debugConfig('baseline', folder, change)
-    const whole = await run(config, { out: join(folder, 'whole') })
+    const change = { steps: 14, checkpointEverySteps: 4, reproducible: true }
+    const config = await debugConfig('baseline', folder, { ...change, ranks: 2 })
+    const alone = await debugConfig('baseline', folder, { ...change, ranks: 1 })
+    const whole = await run(alone, { out: join(folder, 'whole') })
     const training = startTraining(config, torchRuntime(), { out: join(folder, 'broken') })
     let killed = 0
     const events: RunEvent[] = []
@@ -206,6 +176,7 @@ describe('a training whose ranks die', () => {
       reason: 'rank 1 was killed by SIGKILL',
     })
     const lines = (await readFile(join(folder, 'broken', 'events.jsonl'), 'utf8')).trim().split('\n')
+    expect(lossesOf(whole.events)).toHaveLength(change.steps)
     expect(lossesOf(lines.map((line) => JSON.parse(line) as RunEvent))).toEqual(lossesOf(whole.events))
     const card = JSON.parse(await readFile(join(folder, 'broken', 'failure.json'), 'utf8'))
     expect(card).toMatchObject({ kind: 'signal', rank: 1, signal: 'SIGKILL' })

@@ -207,12 +207,12 @@ describe.skipIf(lacking !== null)(`${title}: arrays beyond the limits of the sch
     return JSON.parse(stdout) as RunSummary
   }
   const end = async (name: string): Promise<RunSummary> => {
-    let found: RunSummary
-    await until(async () => {
-      found = await shown(name)
-      return found.queue?.ended ?? false
-    })
-    return found!
+    for (;;) {
+      // a wave submits the next one, so an empty queue is not always the end
+      await until(async () => (await cluster.run('squeue', ['--noheader'])).trim() === '')
+      const found = await shown(name)
+      if (found.queue?.ended) return found
+    }
   }
   const findings = (name: string): unknown =>
     JSON.parse(readFileSync(join(cluster.folder, `${name}-check/findings.json`), 'utf8'))
