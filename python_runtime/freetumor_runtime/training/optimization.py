@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from types import FunctionType, MethodType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, _compile, nn
 from torch.nn.functional import interpolate
 
 from freetumor_runtime.config.training import OptimizerSpec
@@ -31,7 +31,7 @@ def _uncompiled(kind: type[torch.optim.Optimizer], parameters: list[nn.Parameter
     compilation. Only networks are compiled here (start.lay_out). The excluded form of a method is an attribute of it.
     """
     for method in vars(torch.optim.Optimizer).values():
-        if isinstance(method, FunctionType) and method.__code__.co_filename == torch._compile.__file__:
+        if isinstance(method, FunctionType) and method.__code__.co_filename == _compile.__file__:
             original = inspect.unwrap(method)
             original.__dict__.setdefault("__dynamo_disable", original)
     optimizer = kind(parameters, **settings)
