@@ -222,6 +222,9 @@ except ImportError:
 print(json.dumps({"executable": sys.executable, "version": "%d.%d.%d" % sys.version_info[:3], "packages": found}))
 `
 
+/** Time in which an interpreter must report its packages. */
+const ANSWER_WITHIN_MS = 60_000
+
 /**
  * Return the version and packages of an interpreter.
  * @throws EnvironmentError if it does not exist, does not run or is no Python
@@ -232,18 +235,22 @@ export async function inspectPython(path: string, signal?: AbortSignal): Promise
   const child = spawn(path, ['-c', PROBE], {
     env,
     cwd: '/',
-    timeout: 60_000,
-    killSignal: 'SIGKILL',
     stdio: ['ignore', 'pipe', 'pipe'],
     // Ctrl-C reaches only this process, and `signal` ends the child
     detached: true,
   })
-  const release = onAbort(signal, () => void child.kill('SIGKILL'))
+  const kill = (): void => void child.kill('SIGKILL')
+  const release = onAbort(signal, kill)
+  // the timeout of `spawn` itself would keep this process for its time if the program is missing
+  const limit = setTimeout(kill, ANSWER_WITHIN_MS)
   const [error, stdout, stderr] = await Promise.all([
     new Promise<Error | null>((resolve) => child.once('error', resolve).once('close', () => resolve(null))),
     text(child.stdout),
     text(child.stderr),
-  ]).finally(release)
+  ]).finally(() => {
+    clearTimeout(limit)
+    release()
+  })
   signal?.throwIfAborted()
   const facts = error ? undefined : parseFacts(stdout)
   if (facts) return facts

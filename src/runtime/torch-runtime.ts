@@ -142,7 +142,7 @@ async function* followTraining(
   }
 }
 
-/** Time for finished ranks to exit. */
+/** Time for the processes of a finished job to exit. */
 const FAREWELL_MS = 30_000
 
 /** Run a job whose events are results by case. */
@@ -160,7 +160,11 @@ async function* runCases<T>(
       const payload = event.event
       if (payload?.$case === 'caseResult')
         yield toCaseOutcome<T>(payload.value.caseId, payload.value.json, (value) => value as T)
-      else if (payload?.$case === 'finished') return
+      else if (payload?.$case === 'finished') {
+        // killed while it exits, its pool of processes would leave a temporary folder
+        await Promise.race([job.process.ended, setTimeout(FAREWELL_MS, undefined, { ref: false })])
+        return
+      }
     }
   } catch (error) {
     // prepared cases and measured tumors stay; an evaluation starts again from the beginning

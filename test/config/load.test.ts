@@ -1,18 +1,14 @@
-import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { loadConfig, printConfig, withOverrides } from '../../src/config/load.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { parseYaml } from '../../src/config/yaml.js'
 import { ConfigError } from '../../src/errors.js'
+import { keptFolder } from '../helpers/temporary.js'
 
 const shipped = new URL('../../configs/', import.meta.url).pathname
-let folder: string
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'freetumor-config-'))
-})
+const folder = keptFolder()
 
 describe('shipped configurations', async () => {
   for (const file of (await readdir(shipped)).filter((name) => name.endsWith('.yaml'))) {

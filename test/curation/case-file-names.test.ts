@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { cacheName, caseFileNames } from '../../src/curation/case-file-names.js'
 import { DataError } from '../../src/errors.js'
 import { packageRoot, resolvePython } from '../../src/runtime/python.js'
+import { temporaryFolder } from '../helpers/temporary.js'
 
 const PIECES = [
   ...['/', '//', '_', '__', '___', '-', '.', '..', '%', '%5F', '%2F', '%-', '\\', ':', '*', '?', ' ', '\0'],
@@ -108,7 +108,7 @@ describe('file names of cases', () => {
   })
 
   test('give one file per case', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'freetumor-names-'))
+    const folder = temporaryFolder()
     const ids = [...new Set(fc.sample(hostileId, { numRuns: 300, seed: 7 }).map((id) => id.toLowerCase()))]
     for (const name of caseFileNames(ids).values()) writeFileSync(join(folder, `${name}_v000.nii.gz`), '')
     expect(readdirSync(folder)).toHaveLength(ids.length)

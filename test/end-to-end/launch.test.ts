@@ -136,7 +136,8 @@ it('nothing outlives a Node process that is killed, even in another session', as
   mkdirSync(join(cwd, 'out'))
   const { child, finished } = startCli(
     ['launch', '--processes', '2', '--out', 'out/run', '--', script('hangs.py')],
-    { cwd },
+    // a killed process leaves its temporary files
+    { cwd, env: { TMPDIR: cwd } },
   )
   const log = (rank: number): string => {
     const path = join(cwd, 'out/run/logs/node-0', `rank-${rank}`, 'output.log')

@@ -190,6 +190,13 @@ describe('the environment of a Python child', () => {
 })
 
 describe('an interpreter', () => {
+  test('that is missing leaves no timer, which would keep the command from ending', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+    const before = timers()
+    await expect(inspectPython(join(temporaryFolder(), 'python'))).rejects.toThrow('not found')
+    expect(timers()).toBe(before)
+  })
+
   test('reports its version and its packages', async () => {
     const facts = await inspectPython(resolvePython())
     expect(facts.version).toMatch(/^3\.1[12]\.\d+$/)

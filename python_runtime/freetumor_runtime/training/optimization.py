@@ -1,10 +1,12 @@
 """Build optimizers, learning-rate schedules and the segmentation loss (docs/method.md 7, 10)."""
 
+import inspect
 import math
 from collections.abc import Iterable, Sequence
+from types import FunctionType, MethodType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, _compile, nn
 from torch.nn.functional import interpolate
 
 from freetumor_runtime.config.training import OptimizerSpec
@@ -16,10 +18,26 @@ def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> 
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     rates = {"lr": spec.learningRate, "weight_decay": spec.weightDecay, "fused": True}
     if spec.kind == "adam":
-        return torch.optim.Adam(trainable, betas=(0.0, 0.999), **rates)
+        return _uncompiled(torch.optim.Adam, trainable, betas=(0.0, 0.999), **rates)
     if spec.kind == "sgd":
-        return torch.optim.SGD(trainable, momentum=0.99, nesterov=True, **rates)
-    return torch.optim.AdamW(trainable, amsgrad=True, **rates)
+        return _uncompiled(torch.optim.SGD, trainable, momentum=0.99, nesterov=True, **rates)
+    return _uncompiled(torch.optim.AdamW, trainable, amsgrad=True, **rates)
+
+
+def _uncompiled(kind: type[torch.optim.Optimizer], parameters: list[nn.Parameter], **settings) -> torch.optim.Optimizer:
+    """Build an optimizer that works without PyTorch's compiler, whose import takes longer than that of PyTorch.
+
+    PyTorch's optimizers import it in each step and at the first call of some methods, only to exclude themselves from
+    compilation. Only networks are compiled here (start.lay_out). The excluded form of a method is an attribute of it.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        if isinstance(method, FunctionType) and method.__code__.co_filename == _compile.__file__:
+            original = inspect.unwrap(method)
+            original.__dict__.setdefault("__dynamo_disable", original)
+    optimizer = kind(parameters, **settings)
+    # without the wrappers: hooks, which nothing here registers, and breaks in compiled graphs
+    optimizer.step = torch.no_grad()(MethodType(inspect.unwrap(kind.step), optimizer))
+    return optimizer
 
 
 def scheduled_learning_rate(spec: OptimizerSpec, base: float, step: int, steps: int) -> float:

@@ -47,6 +47,30 @@ def test_adam_is_that_of_the_gan_and_adamw_has_amsgrad():
     assert (sgd["momentum"], sgd["nesterov"], sgd["weight_decay"]) == (0.99, True, 0.01)
 
 
+KINDS = {
+    "adam": lambda weights: torch.optim.Adam(weights, 3e-4, (0.0, 0.999), weight_decay=0.01, fused=True),
+    "adamw": lambda weights: torch.optim.AdamW(weights, 3e-4, weight_decay=0.01, amsgrad=True, fused=True),
+    "sgd": lambda weights: torch.optim.SGD(weights, 3e-4, 0.99, weight_decay=0.01, nesterov=True, fused=True),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_is_that_of_pytorch_also_with_a_state_that_was_read(kind):
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2))
+    built, reference = build_optimizer(spec(kind), [ours]), KINDS[kind]([theirs])
+    for _ in range(4):
+        gradient = torch.randn(7)
+        for weights, optimizer in ((ours, built), (theirs, reference)):
+            optimizer.zero_grad()
+            (weights * gradient).sum().backward()
+            optimizer.step()
+        assert torch.equal(ours, theirs)
+        state, built = built.state_dict(), build_optimizer(spec(kind), [ours])
+        built.load_state_dict(state)
+    assert not torch.equal(ours, torch.linspace(-1, 1, 7))
+
+
 def nnunet_loss(logits, label):
     """nnU-Net's DC_and_CE_loss with weights 1, without batch Dice: 1 below ours, which has the same gradients."""
     p, t = logits.softmax(1), torch.nn.functional.one_hot(label, logits.shape[1]).movedim(-1, 1)

@@ -14,10 +14,16 @@ SCRIPT = Path(__file__).with_name("toy_training.py")
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
-    arguments = [str(SCRIPT), str(tmp_path_factory.mktemp("toy")), "baseline", "synthesis", "segmentation"]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        str(tmp_path_factory.mktemp("toy")),
+        "baseline",
+        "synthesis",
+        "segmentation",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launcher, *arguments], env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
 

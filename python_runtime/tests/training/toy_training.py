@@ -1,15 +1,16 @@
-"""A training of seconds on made crops for tests of resuming and of ranks; rank 0 prints JSON.
+"""A training of seconds on made crops for tests of resuming and of ranks; prints what rank 0 tells as JSON.
 
-    torchrun --standalone --nproc-per-node 3 tests/training/toy_training.py FOLDER baseline synthesis segmentation
+    python tests/training/toy_training.py FOLDER baseline synthesis segmentation
 
-By job: `losses` in hexadecimal by step and `weights` as SHA-256, of the `whole` run and of the one in `parts`;
-`validations` as the ranks counted them, and as one rank `alone` counts the last.
+On three ranks, by job: `losses` in hexadecimal by step and `weights` as SHA-256, of the `whole` run and of the one in
+`parts`; `validations` as the ranks counted them, and as one rank `alone` counts the last.
 
     python tests/training/toy_training.py FOLDER --runs '[{"ranks": 4, "job": "baseline", "name": "a", "set": {}}, ...]'
 
-Makes these runs one after another, each on ranks forked for it (torchrun's start takes longer than such a run), and
-prints of each `losses`, `weights`, `notes`, and the `checkpoint` it ended with. `set`: dotted key of the specification
--> value; `until`: a step to stop at; `resume`: the name of the run to go on from, at step 3.
+Makes these runs one after another, each on ranks forked for it (torchrun's start takes longer than such a run, and
+what the ranks import is imported once), and prints of each `losses`, `weights`, `notes`, and the `checkpoint` it
+ended with. `set`: dotted key of the specification -> value; `until`: a step to stop at; `resume`: the name of the run
+to go on from, at step 3.
 """
 
 import argparse
@@ -19,10 +20,11 @@ import multiprocessing
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,41 +59,50 @@ def main() -> None:
     options = parser.parse_args()
     if options.no_warm_up:
         train_segmentation.warm_up = train_synthesis.warm_up = lambda *_: None
+    # DistributedDataParallel needs it in every rank
+    import torch._dynamo  # noqa: F401
+
+    write_cases(options.folder)
     if options.runs is not None:
-        write_cases(options.folder)
-        print(json.dumps([on_ranks(options.folder, run) for run in options.runs]))
-        return
-    ranks = join_ranks("cpu", 1, 0)
-    if ranks.first:
-        write_cases(options.folder)
-    ranks.barrier()
-    report = {job: whole_and_in_parts(options.folder, job, ranks) for job in options.jobs}
-    if ranks.first:
-        print(json.dumps(report))
-    leave_ranks()
+        print(json.dumps([on_ranks(options.folder, run["ranks"], one_run, run) for run in options.runs]))
+    else:
+        print(json.dumps(on_ranks(options.folder, 3, all_jobs, options.jobs)))
 
 
-def on_ranks(folder: Path, run: dict) -> dict:
-    """What rank 0 tells of a run."""
+def on_ranks(folder: Path, count: int, work: Callable, asked: Any) -> Any:
+    """What rank 0 tells of `work(folder, asked, ranks)`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     fork = multiprocessing.get_context("fork")
     told = folder / "told.json"
-    ranks = [fork.Process(target=one_rank, args=(folder, run, rank, port, told)) for rank in range(run["ranks"])]
+    ranks = [
+        fork.Process(target=one_rank, args=(folder, work, asked, rank, count, port, told)) for rank in range(count)
+    ]
     for rank in ranks:
         rank.start()
     for rank in ranks:
         rank.join()
     if any(rank.exitcode != 0 for rank in ranks):
-        sys.exit(f"a rank of {run} failed")
+        sys.exit(f"a rank of {asked} failed")
     return json.loads(told.read_text())
 
 
-def one_rank(folder: Path, run: dict, rank: int, port: int, told: Path) -> None:
+def one_rank(rank: int, folder: Path, work: Callable, asked: Any, count: int, port: int, told: Path) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(run["ranks"])}
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count)}
     ranks = join_ranks("cpu", 1, 0)
+    result = work(folder, asked, ranks)
+    if ranks.first:
+        told.write_text(json.dumps(result))
+    leave_ranks()
+
+
+def all_jobs(folder: Path, jobs: list[str], ranks: Ranks) -> dict:
+    return {job: whole_and_in_parts(folder, job, ranks) for job in jobs}
+
+
+def one_run(folder: Path, run: dict, ranks: Ranks) -> dict:
     job, changes = run["job"], run.get("set", {})
     judge = folder / "judge/checkpoints" / f"step_{STEPS:08d}"
     if job == "synthesis" and not judge.exists():
@@ -102,10 +113,7 @@ def one_rank(folder: Path, run: dict, rank: int, port: int, told: Path) -> None:
     if "resume" in run:
         changes = {**changes, "resumeFrom": str(folder / job / run["resume"] / "checkpoints" / f"step_{STOP_AT:08d}")}
     spec = toy_spec(folder / job / run["name"], job, folder, str(judge), changes)
-    result = trained(spec, ranks, run.get("until", spec.steps))
-    if ranks.first:
-        told.write_text(json.dumps(result))
-    leave_ranks()
+    return trained(spec, ranks, run.get("until", spec.steps))
 
 
 def whole_and_in_parts(folder: Path, job: str, ranks: Ranks) -> dict:
