@@ -1,5 +1,5 @@
 import { cpSync, existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { loadConfig } from '../../../src/config/load.js'
 import { resolveConfig } from '../../../src/config/resolve.js'
 import type { RunConfig } from '../../../src/config/schema.js'
@@ -29,7 +29,7 @@ const PHANTOMS = {
   seed: 1,
 }
 
-/** What the trainings of a test file have in common, written once: phantoms, which are copied, and prepared cases, which are only read. */
+/** Phantoms and prepared cases, which a test file makes once: each test has a copy, which it may damage. */
 const common = keptFolder()
 const balls = new Map<string, PreparedCase>()
 
@@ -76,24 +76,28 @@ function given(folder: string, name: string) {
 /** The in-memory runtime whose prepared cases are a ball of liver each, with as much noise as to tell them apart. */
 export function memoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
   return inMemoryRuntime({
-    prepare: (one) => ({ caseId: one.id, result: ballOfLiver(one.id) }),
+    prepare: (one, spec) => ({ caseId: one.id, result: ballOfLiver(one.id, spec.directory) }),
     inspect: (path) =>
       checkpointFacts([path.endsWith('generator.pt') ? generatorFacts(3) : segmentorFacts(7)]),
     ...answers,
   })
 }
 
-function ballOfLiver(caseId: string): PreparedCase {
-  const known = balls.get(caseId)
-  if (known !== undefined) return known
+function ballOfLiver(caseId: string, directory: string): PreparedCase {
+  const made = balls.get(caseId) ?? makeBall(caseId)
+  balls.set(caseId, made)
+  const path = join(directory, basename(made.path))
+  cpSync(made.path, path, { recursive: true })
+  return { ...made, path }
+}
+
+function makeBall(caseId: string): PreparedCase {
   const brightness = [...caseId].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 50
   const voxels = makeVoxels(SHAPE, (x, y, z) => {
     const inside = (x - 24) ** 2 + (y - 24) ** 2 + (z - 24) ** 2 < 20 ** 2
     return [40 + brightness + ((x * 7 + y * 5 + z * 3) % 11), inside ? 1 : 0]
   })
-  const made = preparedCase(caseId, join(common, 'prepared'), voxels)
-  balls.set(caseId, made)
-  return made
+  return preparedCase(caseId, join(common, 'prepared'), voxels)
 }
 
 /** Writes a prepared case of the abdomen, and returns what the runtime reports of it. */
