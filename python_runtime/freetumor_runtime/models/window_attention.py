@@ -4,16 +4,20 @@ The scores of all windows are never in memory together, neither in the forward n
 equal up to rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import cast
 
 import torch
+from monai.networks.blocks import MLPBlock
 from monai.networks.nets.swin_unetr import BasicLayer, WindowAttention, compute_mask, get_window_size
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from freetumor_runtime.models.convolution import without_gradients
+
+# windows and voxels in memory together without gradients
+_WINDOWS, _VOXELS = 64, 16384
 
 
 class BlockwiseAttention(WindowAttention):
@@ -24,20 +28,26 @@ class BlockwiseAttention(WindowAttention):
         by_kind = isinstance(mask, ShiftedWindows)
         if not by_kind and (x.device.type != "cpu" or mixed or compiled or self.attn_drop.p > 0):
             return super().forward(x, cast(Tensor, mask))
-        windows, voxels, channels = x.shape
-        heads = (windows, voxels, 3, self.num_heads, channels // self.num_heads)
-        together = self.qkv(x).reshape(heads).permute(2, 0, 3, 1, 4)
-        queries, keys, values = together.contiguous() if torch.is_grad_enabled() else together
+        voxels = x.shape[1]
         index = cast(Tensor, self.relative_position_index)
         places = index[:voxels, :voxels].reshape(-1)
         bias = self.relative_position_bias_table[places].reshape(voxels, voxels, -1).permute(2, 0, 1).contiguous()
-        if by_kind:
-            attended = mask.attend(queries, keys, values, bias, self.scale)
-        elif mask is None and not bias.requires_grad:
+        if by_kind or (mask is None and not torch.is_grad_enabled()):
+            attended = torch.empty_like(x)
+            for ones, added in _parts(len(x), bias, mask if by_kind else None):
+                found = scaled_dot_product_attention(*self._split(x[ones]), attn_mask=added[None], scale=self.scale)
+                attended[ones] = self.proj(found.transpose(1, 2).flatten(2))
+            return self.proj_drop(attended)
+        queries, keys, values = self._split(x).contiguous()
+        if mask is None and not bias.requires_grad:
             attended = scaled_dot_product_attention(queries, keys, values, attn_mask=bias[None], scale=self.scale)
         else:
             attended = _ByWindow.apply(queries, keys, values, bias, mask, self.scale)
-        return self.proj_drop(self.proj(attended.transpose(1, 2).reshape(windows, voxels, channels)))
+        return self.proj_drop(self.proj(attended.transpose(1, 2).reshape(x.shape)))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """Return queries, keys and values [3, windows, heads, voxels, channels]."""
+        return self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
 
 
 class ShiftedWindows:
@@ -57,20 +67,18 @@ class ShiftedWindows:
             kinds = (kinds[:, None] * min(count, 2) + is_last * (min(count, 2) - 1)).flatten()
         self.kinds = [(torch.nonzero(kinds == kind).flatten(), mask) for kind, mask in enumerate(masks)]
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, scale: float) -> Tensor:
-        """Return the attended values [batch * windows, heads, voxels, channels]."""
-        attended = torch.empty_like(queries)
-        firsts = torch.arange(0, len(queries), self.windows)[:, None]
-        for places, mask in self.kinds:
-            ones = (firsts + places).flatten()
-            added = (bias + mask)[None]
-            attended[ones] = scaled_dot_product_attention(
-                queries[ones], keys[ones], values[ones], attn_mask=added, scale=scale
-            )
-        return attended
-
 
 _shifted_windows = lru_cache(maxsize=8)(ShiftedWindows)
+
+
+class MlpByParts(MLPBlock):
+    """MONAI's module under the same keys; without gradients the hidden features of all voxels are never in memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training or not without_gradients(x):
+            return super().forward(x)
+        parts = x.flatten(0, -2).split(_VOXELS)
+        return torch.cat([MLPBlock.forward(self, part) for part in parts]).view(x.shape)
 
 
 class BlockwiseLayer(BasicLayer):
@@ -98,7 +106,20 @@ def attend_blockwise(network: nn.Module) -> nn.Module:
             module.__class__ = BlockwiseAttention
         elif type(module) is BasicLayer:
             module.__class__ = BlockwiseLayer
+        elif type(module) is MLPBlock:
+            module.__class__ = MlpByParts
     return network
+
+
+def _parts(windows: int, bias: Tensor, shifted: ShiftedWindows | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield a few windows [n] of the same mask, and what is added to their scores [heads, voxels, voxels]."""
+    if shifted is None:
+        yield from ((ones, bias) for ones in torch.arange(windows).split(_WINDOWS))
+        return
+    firsts = torch.arange(0, windows, shifted.windows)[:, None]
+    for places, mask in shifted.kinds:
+        added = bias + mask
+        yield from ((ones, added) for ones in (firsts + places).flatten().split(_WINDOWS))
 
 
 class _ByWindow(torch.autograd.Function):

@@ -6,15 +6,12 @@ import torch
 
 # of mallopt in glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_NEVER_TRIM = 2**31 - 1
-# Larger tensors find no room between others when these are kept: a SwinUNETR of 48 features then takes 300 MB more for
-# 5 % less time.
-LARGEST_OF_PREDICTION = 128 << 20
+_NEVER_TRIM = _ANY_SIZE = 2**31 - 1
 # Trainings keep tensors up to this size: keeping larger ones saves 5 % of their time, but takes up to 10 % more memory.
 LARGEST_OF_TRAINING = 64 << 20
 
 
-def keep_freed_memory(device: torch.device, largest: int = LARGEST_OF_PREDICTION) -> bool:
+def keep_freed_memory(device: torch.device, largest: int = _ANY_SIZE) -> bool:
     """Let malloc reuse the memory of freed tensors up to `largest` bytes; return whether it does.
 
     By default glibc returns such memory to the system, which fills each page with zeros again: 10 to 17 % of the

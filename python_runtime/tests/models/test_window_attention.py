@@ -6,6 +6,7 @@ import pytest
 import torch
 from monai.networks.nets.swin_unetr import BasicLayer, WindowAttention
 
+from freetumor_runtime.models import window_attention
 from freetumor_runtime.models.window_attention import BlockwiseAttention, BlockwiseLayer, attend_blockwise
 
 
@@ -54,7 +55,10 @@ def test_mixed_precision_is_left_to_monai(plain, monkeypatch):
 
 
 @pytest.mark.parametrize("sides", [(12, 9, 8), (4, 3, 10), (2, 2, 2)])
-def test_a_stage_without_gradients_gives_what_monai_gives_for_a_batch(sides):
+def test_a_stage_without_gradients_gives_what_monai_gives_for_a_batch(sides, monkeypatch):
+    # several parts
+    monkeypatch.setattr(window_attention, "_WINDOWS", 3)
+    monkeypatch.setattr(window_attention, "_VOXELS", 50)
     torch.manual_seed(0)
     plain = BasicLayer(12, 2, 3, (4, 4, 4), [0.0, 0.0], qkv_bias=True).eval()
     for block in plain.blocks:
