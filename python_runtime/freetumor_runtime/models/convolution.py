@@ -138,7 +138,7 @@ def is_quick(features: Tensor) -> bool:
 
 
 def without_gradients(features: Tensor) -> bool:
-    """Return whether these layers replace PyTorch's for the features, and nobody asks for gradients."""
+    """Return whether these layers replace PyTorch's for the features without gradients."""
     return not torch.is_grad_enabled() and _quick(features)
 
 
