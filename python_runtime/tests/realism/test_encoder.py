@@ -65,7 +65,8 @@ def test_each_segmentor_has_features_of_its_lowest_resolution(kind, shape):
         modules[name].register_forward_hook(lambda *call: found.append(call[2]))
         network(image)
     assert features.shape[1:] == shape
-    torch.testing.assert_close(features, found[0])
+    # rounding grows in an instance norm of two voxels, which divides by their difference
+    torch.testing.assert_close(features, found[0], rtol=1e-3, atol=1e-3)
 
 
 def write_case(

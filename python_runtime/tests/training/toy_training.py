@@ -77,7 +77,7 @@ def on_ranks(folder: Path, count: int, work: Callable, asked: Any) -> Any:
     fork = multiprocessing.get_context("fork")
     told = folder / "told.json"
     ranks = [
-        fork.Process(target=one_rank, args=(folder, work, asked, rank, count, port, told)) for rank in range(count)
+        fork.Process(target=one_rank, args=(rank, folder, work, asked, count, port, told)) for rank in range(count)
     ]
     for rank in ranks:
         rank.start()
