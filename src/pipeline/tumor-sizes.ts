@@ -21,7 +21,7 @@ export function sizeSettings(
   const aimed = curriculum && aimAt(curriculum, curriculumUniformShare, { spacingMm, windowHu })
   if (aimed?.length === 0)
     throw new ConfigError(
-      `simulation.curriculum: aims at no tumor (expected a range that ends above ${tooSmall({ spacingMm })})`,
+      `simulation.curriculum: aims at no tumor (expected a range that ends above ${leastDiameterText({ spacingMm })})`,
       {
         hint: 'add a range of larger diameters, or of depths or contrasts, or set simulation.curriculum: null',
       },
@@ -58,10 +58,10 @@ export function unaimedSizes(
     .filter((name) => !aimed.some(({ organ, diametersMm }) => organ === name && diametersMm.length > 0))
     .map(
       (organ) =>
-        `simulation.curriculum: aims at no diameter of the ${organ} (expected a range that ends above ${tooSmall(prepare)}); the other keys decide its sizes`,
+        `simulation.curriculum: aims at no diameter of the ${organ} (expected a range that ends above ${leastDiameterText(prepare)}); the other keys decide its sizes`,
     )
 }
 
-function tooSmall({ spacingMm }: Pick<RunConfig['prepare'], 'spacingMm'>): string {
+function leastDiameterText({ spacingMm }: Pick<RunConfig['prepare'], 'spacingMm'>): string {
   return `${leastDiameterMm(spacingMm)} mm, the larger of 5 mm and 3 voxels of prepare.spacingMm`
 }
