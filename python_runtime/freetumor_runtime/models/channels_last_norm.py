@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# voxels whose squares are in memory together
-_PART = 8192
+# values whose squares are in memory together
+_PART = 1 << 18
 
 
 def norm_channels_last(features_BCXYZ: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float) -> Tensor:
@@ -33,12 +33,18 @@ def norm_channels_last_in_place(
 
 def _moments(features_NC: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance of each channel, float64, from those of parts that stay in the cache."""
-    parts = [(len(part), part.mean(0), part) for part in features_NC.split(_PART)]
-    counts = torch.tensor([count for count, _, _ in parts], dtype=torch.float64)[:, None]
-    squares_PC = torch.stack([(part - mean).square_().sum(0) for _, mean, part in parts]).double()
-    means_PC = torch.stack([mean for _, mean, _ in parts]).double()
+    parts = features_NC.split(max(1, _PART // features_NC.shape[1]))
+    counts = torch.tensor([len(part) for part in parts], dtype=torch.float64)[:, None]
+    means, squares = zip(*(_moments_of_part(part) for part in parts), strict=True)
+    means_PC, squares_PC = torch.stack(means).double(), torch.stack(squares).double()
     mean_C = (means_PC * counts).sum(0) / len(features_NC)
     return mean_C, (squares_PC + counts * (means_PC - mean_C).square_()).sum(0) / len(features_NC)
+
+
+def _moments_of_part(features_NC: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of each channel, and the sum of its squared differences from it."""
+    mean_C = features_NC.mean(0)
+    return mean_C, (features_NC - mean_C).square_().sum(0)
 
 
 class _Norm(torch.autograd.Function):

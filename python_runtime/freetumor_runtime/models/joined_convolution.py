@@ -54,7 +54,13 @@ def upsample_and_convolve(
     if up_bias is None:
         return features
     shape = skip_BCXYZ.shape[2:]
-    added = _kept(weight, "bias", up_bias, shape, lambda: _of_bias(up_bias, of_up, shape))
+
+    def joined_bias() -> Tensor:
+        added = _of_bias(up_bias, of_up, shape)[None]
+        # a sum of two layouts takes ten times as long
+        return added if torch.is_grad_enabled() else added.contiguous(memory_format=torch.channels_last_3d)
+
+    added = _kept(weight, "bias", up_bias, tuple(shape), joined_bias)
     return features.add_(added)
 
 
@@ -82,8 +88,8 @@ def upsample_and_project_in_place(
 _KEPT = WeakIdKeyDictionary()
 
 
-def _kept(weight: Tensor, name: str, other: Tensor, shape: Sequence[int], make: Callable[[], Tensor]) -> Tensor:
-    """Return what the last call made of the same tensors and shape, or make it; keep nothing of trained weights."""
+def _kept(weight: Tensor, name: str, other: Tensor, key: tuple[Any, ...], make: Callable[[], Tensor]) -> Tensor:
+    """Return what the last call made of the same tensors and key, or make it; keep nothing of trained weights."""
     if torch.compiler.is_compiling():
         return make()
     # fused optimizers change weights without a sign of it, but frozen weights do not change
@@ -91,7 +97,7 @@ def _kept(weight: Tensor, name: str, other: Tensor, shape: Sequence[int], make: 
     if is_trained or torch.is_autocast_enabled(weight.device.type):
         _KEPT.pop(weight, None)
         return make()
-    state = _state_of(weight), _state_of(other), tuple(shape)
+    state = _state_of(weight), _state_of(other), key
     results: dict[str, tuple[Tensor, Any, Tensor]] = _KEPT.get(weight) or {}
     _KEPT[weight] = results
     if name not in results or results[name][0] is not other or results[name][1] != state:

@@ -13,8 +13,10 @@ from freetumor_runtime.models.convolution import (
     InstanceNorm3d,
     MaxPool3d,
     Upsampling3d,
-    in_faster_layout,
+    in_channels_last,
     is_quick,
+    upsample,
+    without_gradients,
 )
 from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
 
@@ -54,7 +56,9 @@ class SmallSegmentor(nn.Module):
 
     def encode(self, image_B1XYZ: Tensor) -> list[Tensor]:
         """Return the features of each level, the finest first."""
-        features = in_faster_layout(self.stem(image_B1XYZ))
+        features = self.stem(in_channels_last(image_B1XYZ) if without_gradients(image_B1XYZ) else image_B1XYZ)
+        if is_quick(features):
+            features = features.contiguous(memory_format=torch.channels_last_3d)
         skips = []
         for level, convolutions in enumerate(self.down):
             features = self._level(convolutions, features if level == 0 else self.pool(features))
@@ -70,6 +74,9 @@ class SmallSegmentor(nn.Module):
                 features = self._level(partial(_joined, up, merge), features, skip)
             else:
                 features = self._level(merge, torch.cat([up(features), skip], 1))
+        if isinstance(self.head, Upsampling3d) and without_gradients(features):
+            assert self.head.bias is not None
+            return upsample(features, self.head.weight, self.head.bias)
         # a transposed convolution in channels-last and a copy of its logits would take as long
         return self.head(features.contiguous() if is_quick(features) else features)
 
