@@ -68,7 +68,7 @@ function prepareInputs() {
   const phantoms = ['phantom', '--out', join(folder, 'data'), '--cases', values.cases, '--size', '48']
   const made = spawnSync(process.execPath, [cli, ...phantoms, '--seed', values.seed], { encoding: 'utf8' })
   if (made.status !== 0) throw new Error(made.stderr)
-  const weights = spawnSync(python, [join(root, 'test/fixtures/make_segmentors.py')], {
+  const weights = spawnSync(python, [join(root, 'test/fixtures/make_segmentor.py')], {
     input: folder,
     encoding: 'utf8',
     env: { ...process.env, PYTHONPATH: join(root, 'python_runtime') },

@@ -72,7 +72,9 @@ export function makePhantom(options: PhantomOptions): Phantom {
   addNoise(scene)
   const origin = (-side * SPACING_MM) / 2
   const affine = [SPACING_MM, 0, 0, origin, 0, SPACING_MM, 0, origin, 0, 0, SPACING_MM, origin, 0, 0, 0, 1]
-  const image = Int16Array.from(scene.hu, (hu) => Math.round(Math.max(-1024, Math.min(3071, hu))))
+  const image = new Int16Array(scene.hu.length)
+  for (let voxel = 0; voxel < image.length; voxel++)
+    image[voxel] = Math.round(Math.max(-1024, Math.min(3071, scene.hu[voxel]!)))
   return { image: { data: image, shape, affine }, label: { data: scene.label, shape, affine } }
 }
 
@@ -171,7 +173,7 @@ function tube(points: readonly Point[], radius: number): Solid {
     level: (x, y, z) => {
       let nearest = Number.POSITIVE_INFINITY
       for (let at = 0; at + 1 < points.length; at++)
-        nearest = Math.min(nearest, distanceToSegment([x, y, z], points[at]!, points[at + 1]!))
+        nearest = Math.min(nearest, distanceToSegment(x, y, z, points[at]!, points[at + 1]!))
       return nearest / radius - 1
     },
     ...around(points, radius),
@@ -298,8 +300,8 @@ function addTumor(scene: Scene, organ: Organ, contrastHu: number): void {
     },
     ...around([centre], 3 * size),
   }
-  visit(scene, cluster, (voxel, point) => {
-    const level = -(cluster.level(point[0], point[1], point[2]) + 0.7) + 0.35 * rough[voxel]!
+  visit(scene, cluster, (voxel, outside) => {
+    const level = -(outside + 0.7) + 0.35 * rough[voxel]!
     if (scene.label[voxel] !== organ.label || level < -0.5) return
     const weight = Math.min(1, (level + 0.5) / 0.8)
     scene.hu[voxel]! += depth * weight * (1 + 0.3 * inside[voxel]!)
@@ -314,8 +316,8 @@ function addNoise(scene: Scene): void {
     scene.hu[voxel]! += 11 * fine[voxel]! + (scene.hu[voxel]! > -200 ? 5 * uneven[voxel]! : 0)
 }
 
-/** Call `use` for every voxel whose centre lies inside the solid. */
-function visit(scene: Scene, solid: Solid, use: (voxel: number, point: Point) => void): void {
+/** Call `use` for every voxel whose centre lies inside the solid, with its level. */
+function visit(scene: Scene, solid: Solid, use: (voxel: number, level: number) => void): void {
   const { side } = scene
   const range = (axis: 0 | 1 | 2): [number, number] => [
     Math.max(0, Math.floor(solid.low[axis] * side)),
@@ -325,8 +327,8 @@ function visit(scene: Scene, solid: Solid, use: (voxel: number, point: Point) =>
   for (let i = i0; i <= i1; i++)
     for (let j = j0; j <= j1; j++)
       for (let k = k0; k <= k1; k++) {
-        const [x, y, z] = [(i + 0.5) / side, (j + 0.5) / side, (k + 0.5) / side]
-        if (solid.level(x, y, z) <= 0) use((i * side + j) * side + k, [x, y, z])
+        const level = solid.level((i + 0.5) / side, (j + 0.5) / side, (k + 0.5) / side)
+        if (level <= 0) use((i * side + j) * side + k, level)
       }
 }
 
@@ -342,16 +344,13 @@ function pointIn(scene: Scene, label: number): Point | null {
   return null
 }
 
-function distance(a: Point, b: Point): number {
-  // Math.hypot takes several times as long
-  return Math.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2)
-}
-
-function distanceToSegment(point: Point, from: Point, to: Point): number {
-  const along = to.map((value, axis) => value - from[axis]!)
-  const offset = point.map((value, axis) => value - from[axis]!)
-  const dot = along[0]! * offset[0]! + along[1]! * offset[1]! + along[2]! * offset[2]!
-  const squared = along[0]! ** 2 + along[1]! ** 2 + along[2]! ** 2
+function distanceToSegment(x: number, y: number, z: number, from: Point, to: Point): number {
+  const [dx, dy, dz] = [to[0] - from[0], to[1] - from[1], to[2] - from[2]]
+  const dot = dx * (x - from[0]) + dy * (y - from[1]) + dz * (z - from[2])
+  const squared = dx ** 2 + dy ** 2 + dz ** 2
   const t = squared === 0 ? 0 : Math.max(0, Math.min(1, dot / squared))
-  return distance(point, [from[0] + t * along[0]!, from[1] + t * along[1]!, from[2] + t * along[2]!])
+  // Math.hypot takes several times as long
+  return Math.sqrt(
+    (x - (from[0] + t * dx)) ** 2 + (y - (from[1] + t * dy)) ** 2 + (z - (from[2] + t * dz)) ** 2,
+  )
 }

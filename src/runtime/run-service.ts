@@ -8,8 +8,8 @@ import type { ControlledProcesses, RunControl, RunProcesses } from '../pipeline/
 import { quoted } from '../plain-text.js'
 import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
-import { openRunClient, type RunClient } from '../transport/run-client.js'
-import { openRunServer, type RunServer } from '../transport/run-server.js'
+import type { RunClient } from '../transport/run-client.js'
+import type { RunServer } from '../transport/run-server.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
 import { writeWhole } from '../whole-file.js'
 import { lockHolders } from './directory-lock.js'
@@ -66,6 +66,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
     await rm(directory, { recursive: true, force: true })
   }
   try {
+    const { openRunServer } = await import('../transport/run-server.js')
     server = await openRunServer({ directory, token, run: served })
     // node 0 answers for all
     if (name === CONTROL_FILE) requests = await serveRequests(run.directory, requestsTo(run))
@@ -110,6 +111,8 @@ export const controlledProcesses: ControlledProcesses = { ...runProcesses, conne
 async function connectTo(file: string): Promise<RemoteRun | null> {
   const control = await readControl(file)
   if (control === null) return null
+  // gRPC only for a run that has an address
+  const { openRunClient } = await import('../transport/run-client.js')
   const client = openRunClient(control.address, control.token)
   try {
     await client.status()

@@ -10,10 +10,10 @@ import type { CompareTumorsSpec, RealismSpec } from '../pipeline/ports/realism.j
 import type { ServeSpec } from '../pipeline/ports/serving.js'
 import type { SynthesizeSpec } from '../pipeline/ports/synthesis.js'
 import type { TrainingSpec } from '../pipeline/ports/training.js'
-import { type ControlServer, openControlServer } from '../transport/control-server.js'
+import type { ControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
-import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
+import type { TensorServer } from '../transport/tensor-server.js'
 import { writeWhole } from '../whole-file.js'
 import { strayText } from './events.js'
 import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
@@ -69,6 +69,9 @@ export async function startJob(
   answer: AnswerRank | null,
 ): Promise<RuntimeJob> {
   const python = resolvePython({ explicit: options.python ?? undefined })
+  // gRPC and ZeroMQ are a fifth of the start of a command, and most commands need none
+  const { openControlServer } = await import('../transport/control-server.js')
+  const { openTensorServer } = await import('../transport/tensor-server.js')
   const { logDirectory } = call
   const node = call.place?.nodeRank ?? 0
   const rendezvous = rendezvousOf(call.place, call.hangSeconds ?? null)

@@ -17,7 +17,7 @@ let canaries: string[]
 let phantom: string
 
 beforeAll(async () => {
-  runPython('test/fixtures/make_segmentors.py', folder)
+  runPython('test/fixtures/make_segmentor.py', folder)
   await writePhantomDataset({ out: data, cases: 1, region: 'abdomen', sizeVoxels: 48, seed: 4 })
   phantom = readdirSync(join(data, 'imagesTr'))[0]!
   const scan = join(data, 'imagesTr', phantom)

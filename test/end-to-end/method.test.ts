@@ -42,7 +42,7 @@ async function debugConfig(job: JobKind, folder: string, change: Change = {}): P
       ...debug.sampling,
       workers: change.workers ?? 1,
       patchVoxels: [32, 32, 32],
-      ...(change.swin ? { patchVoxels: [64, 64, 64], cropsPerVolume: 1, itemsPerStep: 1 } : {}),
+      ...(change.swin ? { patchVoxels: [32, 32, 64], cropsPerVolume: 1, itemsPerStep: 1 } : {}),
     },
     networks: {
       segmentor: change.swin
@@ -206,7 +206,9 @@ describe('bad input', () => {
   it('a wrong Python is one clear error, exit code 4, and a run with a failed status', async () => {
     const folder = temporaryFolder()
     const file = new URL('../../configs/debug-baseline.yaml', import.meta.url).pathname
-    const done = await runCli(['train', '--config', file, '--out', 'run'], {
+    const few = ['labelledCases=1', 'validationCases=1', 'hostCases=0', 'testCases=0', 'sizeVoxels=48']
+    const phantoms = few.map((one) => `data.phantoms.${one}`)
+    const done = await runCli(['train', '--config', file, '--out', 'run', '--set', ...phantoms], {
       cwd: folder,
       env: { FREETUMOR_PYTHON: join(folder, 'no-such-python') },
     })

@@ -7,12 +7,6 @@ import { type Finished, runCli, startCli } from '../helpers/cli.js'
 import { runPython } from '../helpers/python.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
-/** Small segmentors, see the script. */
-function checkpoints(folder: string): (name: string) => string {
-  runPython('test/fixtures/make_segmentors.py', folder)
-  return (name) => join(folder, `${name}.pt`)
-}
-
 /** Runs the command until it has told of a mask. */
 async function killAfterOneMask(argv: readonly string[]): Promise<Finished> {
   const { child, finished } = startCli([...argv, '--output', 'ndjson'])
@@ -28,7 +22,7 @@ function masksIn(out: string): Record<string, string> {
 describe('freetumor predict', () => {
   test('writes whole masks on the grids of the scans, past a damaged one, the same by ranks that were killed in between', async () => {
     const folder = temporaryFolder()
-    const checkpoint = checkpoints(folder)
+    runPython('test/fixtures/make_segmentor.py', folder)
     await writePhantomDataset({
       out: join(folder, 'data'),
       cases: 4,
@@ -43,7 +37,7 @@ describe('freetumor predict', () => {
     const flags = [
       'predict',
       '--checkpoint',
-      checkpoint('a'),
+      join(folder, 'a.pt'),
       '--images',
       images,
       '--threads',

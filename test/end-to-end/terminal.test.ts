@@ -247,10 +247,11 @@ it('predict drops its case after Ctrl-C, and the same command completes the mask
   const folder = temporaryFolder()
   const phantoms = ['phantom', '--out', join(folder, 'scans'), '--cases', '4', '--size', '64', '--seed', '5']
   expect(await runCli(phantoms)).toMatchObject({ code: 0 })
-  runPython('test/fixtures/make_segmentors.py', folder)
+  runPython('test/fixtures/make_segmentor.py', folder)
   const [images, out] = [join(folder, 'scans', 'imagesTr'), join(folder, 'masks')]
   const predict = ['predict', '--checkpoint', join(folder, 'a.pt'), '--images', images, '--out', out]
-  const started = startOnTerminal([process.execPath, builtMain, ...predict, '--threads', '1'], { cwd })
+  predict.push('--threads', '1', '--overlap', '0.5')
+  const started = startOnTerminal([process.execPath, builtMain, ...predict], { cwd })
   const { terminal } = started
   await terminal.printed(/1\/4/)
   terminal.press(CTRL_C)
@@ -259,7 +260,7 @@ it('predict drops its case after Ctrl-C, and the same command completes the mask
   const masks = () => readdirSync(out).filter((name) => name.includes('.nii.gz'))
   const kept = masks()
   for (const name of kept) expect((await readNifti(join(out, name))).shape, name).toEqual([64, 64, 64])
-  const again = await runCli([...predict, '--threads', '1'])
+  const again = await runCli(predict)
   expect(again.code, again.stderr).toBe(0)
   expect(masks()).toHaveLength(4)
   expect(masks()).toEqual(expect.arrayContaining(kept))

@@ -44,8 +44,10 @@ def test_a_compiled_network_has_the_logits_and_the_gradients_of_the_plain_one():
     compiled.load_state_dict(plain.state_dict())
     lay_out(compiled, COMPILED)
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    # fused sums of float32: the last digits may differ
-    for got, wanted in zip(one_step(compiled), one_step(plain), strict=True):
+    # without a pool of processes and trials of the compiler; fused sums of float32: the last digits may differ
+    with inductor.patch({"compile_threads": 1, "cpp.vec_isa_ok": True}):
+        after_compiled = one_step(compiled)
+    for got, wanted in zip(after_compiled, one_step(plain), strict=True):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
     assert list(compiled.state_dict()) == list(plain.state_dict())

@@ -59,8 +59,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.no_warm_up:
         train_segmentation.warm_up = train_synthesis.warm_up = lambda *_: None
-    # DistributedDataParallel needs it in every rank
+    # DistributedDataParallel needs the first in every rank, a validation the second
     import torch._dynamo  # noqa: F401
+
+    import freetumor_runtime.evaluation.case_metrics  # noqa: F401
 
     write_cases(options.folder)
     if options.runs is not None:

@@ -23,7 +23,7 @@ from freetumor_runtime.training.step_meter import StepMeter
 from tests.stand_in_gpu import DEVICE, Waits
 from tests.training.toy_training import toy_spec, trained, write_cases
 
-STEPS = 3
+STEPS = 2
 
 CPU = Ranks(0, 1, torch.device("cpu"), None)
 STAND_IN = Ranks(0, 1, DEVICE, None)
@@ -91,8 +91,8 @@ def of_network(name: str) -> dict[str, int]:
     with Waits() as waits:
         waits.watching = False
         network, loss = NETWORKS[name]().to(DEVICE), SegmentationLoss([1.0] * 3).to(DEVICE)
-        side = 64 if name == "swinunetr" else 16
-        image, label = torch.rand(1, 1, *(side,) * 3).to(DEVICE), torch.zeros(1, *(side,) * 3, dtype=torch.int64)
+        shape = (64, 32, 32) if name == "swinunetr" else (16, 16, 16)
+        image, label = torch.rand(1, 1, *shape).to(DEVICE), torch.zeros(1, *shape, dtype=torch.int64)
         label = label.to(DEVICE)
         waits.watching = True
         sum(loss(network(image), label)).backward()

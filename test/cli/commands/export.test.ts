@@ -9,7 +9,7 @@ import { runPython } from '../../helpers/python.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-test-'))
 runPython('test/fixtures/make_checkpoints.py', folder)
-runPython('test/fixtures/make_segmentors.py', folder)
+runPython('test/fixtures/make_segmentor.py', folder)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 async function exported(...argv: string[]) {
@@ -41,8 +41,8 @@ test('export --to torchscript writes the whole folder and reports the deviation 
 test('an export that is refused writes nothing and names what to do', async () => {
   const refusals: [string[], RegExp][] = [
     [[model('TGAN.pt')], /expected a segmentor, found a synthesis checkpoint/],
-    [[model('swin.pt')], /does not state the patch-merging order[\s\S]*--merging/],
-    [[model('swin.pt'), '--merging', 'v2'], /does not state its windowHu[\s\S]*--region/],
+    [[model('mine.pt')], /does not state the patch-merging order[\s\S]*--merging/],
+    [[model('mine.pt'), '--merging', 'v2'], /does not state its windowHu[\s\S]*--region/],
     [[model('a.pt'), '--name', 'X'], /--name: only for an export of a data set/],
     [[model('absent.pt')], /file not found/],
   ]

@@ -36,7 +36,7 @@ test('realism writes figures, nearest tumors and a page, without text of headers
   const cwd = temporaryFolder()
   await writePhantoms(join(cwd, 'made'), 1)
   await writePhantoms(join(cwd, 'real'), 2)
-  runPython('test/fixtures/make_segmentors.py', cwd)
+  runPython('test/fixtures/make_segmentor.py', cwd)
   const io = memoryIo({ cwd })
   const few = ['--min-tumors', '5', '--permutations', '19', '--resamples', '20', '--workers', '1']
 
