@@ -5,7 +5,7 @@ import { commandsFor } from '../../src/cli/commands/all.js'
 import { runProgram } from '../../src/cli/program.js'
 import { writePhantomDataset } from '../../src/phantom/dataset.js'
 import { memoryIo } from '../helpers/cli.js'
-import { keptFolder } from '../helpers/temporary.js'
+import { keptFolder, temporaryFolder } from '../helpers/temporary.js'
 
 const root = keptFolder()
 const set = join(root, 'set')
@@ -78,7 +78,7 @@ test.each(OUTPUTS)('%s %s: an --out that cannot be created is named before any w
 })
 
 test.each(CREATED)('%s %s: missing parents of --out are created', async (...argv) => {
-  const out = join(root, argv[0], argv[1]!, 'new/out.nii.gz')
+  const out = join(temporaryFolder(), 'new/below/out.nii.gz')
   const { code, stderr } = await run(argv, out)
   expect(code, stderr).toBe(0)
   expect(existsSync(out)).toBe(true)
@@ -90,7 +90,7 @@ test.each([
   ['data', 'split', set, '--folds', '2', '--keep', join(root, 'none')],
   ['export', set, '--to', 'decathlon', '--folds', '9'],
 ])('%s %s: an error leaves no parent of --out', async (...argv) => {
-  const { code } = await run(argv, join(root, 'none/new/out.nii.gz'))
-  expect(code).toBe(3)
+  const { code, stderr } = await run(argv, join(root, 'none/new/out.nii.gz'))
+  expect(code, stderr).toBe(3)
   expect(existsSync(join(root, 'none'))).toBe(false)
 })
