@@ -78,7 +78,8 @@ def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -
 def _make_writable(directory: Path) -> list[Path]:
     """Create the cache; return the folders that were missing, the inner ones first.
 
-    Raises EnvironmentError if 1 MiB cannot be written there, before every case fails for that reason; creates nothing then.
+    Raises EnvironmentError if 1 MiB cannot be written there, before every case fails for that reason. Then no folder is
+    created.
     """
     folders = (directory, *directory.parents)
     try:
