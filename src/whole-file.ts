@@ -140,10 +140,15 @@ export async function makingParents<T>(path: string, write: () => Promise<T>): P
 
 /**
  * Write a folder completely or not at all: let `write` fill a temporary folder next to it, then rename that. Missing parents
- * are created. A folder that exists must be empty.
+ * are created. A folder that exists must be empty: else it is refused before `write`.
  * @throws EnvironmentError that names the folder and the reason, and the errors of `write`; nothing is left then
  */
 export async function writeWholeFolder<T>(path: string, write: (folder: string) => Promise<T>): Promise<T> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw typedSystemError(error, path)
+  })
+  if (names.length > 0) throw typedSystemError(systemError('ENOTEMPTY'), path)
   return await makingParents(path, async () => {
     const aside = temporaryName(path)
     try {

@@ -256,9 +256,11 @@ test('a folder is written whole with its parents, or nothing of it is left', asy
   expect(readdirSync(root)).toEqual([])
   await writeWholeFolder(path, async (folder) => writeFileSync(join(folder, 'part'), ''))
   expect(readdirSync(root, { recursive: true }).sort()).toEqual(['a', 'a/b', 'a/b/part'])
-  await expect(writeWholeFolder(path, async () => {})).rejects.toThrow(
+  const unasked = async () => expect.unreachable()
+  await expect(writeWholeFolder(path, unasked)).rejects.toThrow(
     `${path}: cannot be written (the folder is not empty, ENOTEMPTY)`,
   )
+  await expect(writeWholeFolder(join(path, 'part'), unasked)).rejects.toThrow('a part of its path is a file')
   expect(readdirSync(path)).toEqual(['part'])
 })
 
