@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, statSync } from 'node:fs'
-import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, open, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { EnvironmentError } from './errors.js'
 import { cannotBeRead, typedSystemError } from './system-errors.js'
 
@@ -74,28 +74,18 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Check that `writeWhole` can write a file, before long work: write a byte to its folder, and remove it.
+ * Check that a file can be written, before long work and without creating its folder: write 1 MiB to the folder, or to the
+ * nearest folder above it that exists, and remove it.
  * @throws EnvironmentError that names the file and the reason
  */
 export async function refuseUnwritable(path: string): Promise<void> {
   const found = await stat(path).catch(() => null)
   if (found?.isDirectory()) throw typedSystemError(systemError('EISDIR'), path)
-  await tryWriting(temporaryName(path), path)
+  await tryWriting(dirname(path), basename(path), path)
 }
 
 function systemError(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code })
-}
-
-/** Write bytes to a file and remove it. An error names `path`. */
-async function tryWriting(probe: string, path: string, bytes = 1): Promise<void> {
-  try {
-    await writeFile(probe, new Uint8Array(bytes), { flag: 'wx' })
-  } catch (error) {
-    throw typedSystemError(error, path)
-  } finally {
-    await rm(probe, { force: true }).catch(() => {})
-  }
 }
 
 /** Return a name in the same folder that no other writer uses. */
@@ -129,19 +119,67 @@ export async function makeFolder(path: string, mode = 0o777): Promise<void> {
   })
 }
 
-async function makeWithParents(folder: string, mode: number): Promise<void> {
-  const first = await makeOne(folder, mode)
+/**
+ * Write a file or folder whose parents may be missing: create them, call `write`, and remove those that were missing if it
+ * fails.
+ * @throws the error of `write`; EnvironmentError that names the path if its parents cannot be created
+ */
+export async function makingParents<T>(path: string, write: () => Promise<T>): Promise<T> {
+  const made: string[] = []
+  try {
+    await makeWithParents(dirname(resolve(path)), 0o777, made).catch((error: unknown) => {
+      throw typedSystemError(error, path)
+    })
+    return await write()
+  } catch (error) {
+    // only an empty folder is removed
+    for (const folder of made.reverse()) await rmdir(folder).catch(() => {})
+    throw error
+  }
+}
+
+/**
+ * Write a folder completely or not at all: let `write` fill a temporary folder next to it, then rename that. Missing parents
+ * are created. A folder that exists must be empty: else it is refused before `write`.
+ * @throws EnvironmentError that names the folder and the reason, and the errors of `write`; nothing is left then
+ */
+export async function writeWholeFolder<T>(path: string, write: (folder: string) => Promise<T>): Promise<T> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw typedSystemError(error, path)
+  })
+  if (names.length > 0) throw typedSystemError(systemError('ENOTEMPTY'), path)
+  return await makingParents(path, async () => {
+    const aside = temporaryName(path)
+    try {
+      await mkdir(aside)
+      const result = await write(aside)
+      await rename(aside, path)
+      return result
+    } catch (error) {
+      await rm(aside, { recursive: true, force: true }).catch(() => {})
+      throw typedSystemError(error, path)
+    }
+  })
+}
+
+/** @param made receives the folders that were missing, the upper ones first */
+async function makeWithParents(folder: string, mode: number, made: string[] = []): Promise<void> {
+  const first = await makeOne(folder, mode, made)
   if (first === null) return
   if (first.code !== 'ENOENT' || dirname(folder) === folder) throw first
-  await makeWithParents(dirname(folder), mode)
-  const second = await makeOne(folder, mode)
+  await makeWithParents(dirname(folder), mode, made)
+  const second = await makeOne(folder, mode, made)
   if (second !== null) throw second
 }
 
 /** Create one folder. Return the error, ENOTDIR for a file of this name; null if the folder exists now. */
-async function makeOne(folder: string, mode: number): Promise<NodeJS.ErrnoException | null> {
+async function makeOne(folder: string, mode: number, made: string[]): Promise<NodeJS.ErrnoException | null> {
   return await mkdir(folder, { mode }).then(
-    () => null,
+    () => {
+      made.push(folder)
+      return null
+    },
     async (error) => {
       const found = await stat(folder).catch(() => null)
       return found === null ? error : found.isDirectory() ? null : systemError('ENOTDIR')
@@ -170,20 +208,30 @@ function makeOneSync(folder: string, mode: number): NodeJS.ErrnoException | null
   }
 }
 
-/** Free space for the results that a command writes at its end: figures, tables and a page. */
-const RESULT_BYTES = 2 ** 20
-
 /**
- * Check that a folder can be created and written, before long work and without creating it: write 1 MiB to the folder, or to
- * the nearest folder above it that exists, and remove it.
+ * Check that a folder can be created and written, as `refuseUnwritable` does for a file.
  * @param named path that an error names. Default: the folder
  * @throws EnvironmentError that names the path and the reason
  */
 export async function refuseUnwritableFolder(path: string, named = path): Promise<void> {
-  const existing = await nearestExisting(resolve(path)).catch((error: unknown) => {
-    throw typedSystemError(error, named)
-  })
-  await tryWriting(temporaryName(join(existing, 'probe')), named, RESULT_BYTES)
+  await tryWriting(path, 'probe', named)
+}
+
+/** Free space for the results that a command writes at its end: figures, tables and a page. */
+const RESULT_BYTES = 2 ** 20
+
+/** Write a file to a folder, or to the nearest folder above it that exists, and remove it. An error names `path`. */
+async function tryWriting(folder: string, name: string, path: string): Promise<void> {
+  try {
+    const probe = temporaryName(join(await nearestExisting(resolve(folder)), name))
+    try {
+      await writeFile(probe, new Uint8Array(RESULT_BYTES), { flag: 'wx' })
+    } finally {
+      await rm(probe, { force: true }).catch(() => {})
+    }
+  } catch (error) {
+    throw typedSystemError(error, path)
+  }
 }
 
 /** Return the folder, or the nearest one above it that exists. */

@@ -9,10 +9,12 @@ import {
   makeFolderSync,
   makeTemporaryFolder,
   makeWritableFolder,
+  makingParents,
   refuseUnwritable,
   refuseUnwritableFolder,
   sweepUnfinished,
   writeWhole,
+  writeWholeFolder,
 } from '../src/whole-file.js'
 import { temporaryFolder } from './helpers/temporary.js'
 
@@ -27,16 +29,15 @@ describe('a file that is written whole', () => {
     expect(readdirSync(folder)).toEqual(['exit.json'])
   })
 
-  test('is refused before the work if it is a folder, or its folder is missing', async () => {
+  test('is refused before the work if it is a folder, or its folder cannot be created', async () => {
     const folder = temporaryFolder()
     await expect(refuseUnwritable(folder)).rejects.toThrow(
       `${folder}: cannot be written (it is a folder, EISDIR)`,
     )
-    await expect(refuseUnwritable(join(folder, 'no/x.json'))).rejects.toThrow(
-      /no\/x\.json: cannot be written/,
-    )
     writeFileSync(join(folder, 'x.json'), 'old')
-    await refuseUnwritable(join(folder, 'x.json'))
+    for (const path of [join(folder, 'x.json/y/z.json'), '/proc/y/z.json', join(folder, 'x'.repeat(300))])
+      await expect(refuseUnwritable(path)).rejects.toThrow(`${path}: cannot be written (`)
+    for (const name of ['x.json', 'no/y/z.json']) await refuseUnwritable(join(folder, name))
     expect(readFileSync(join(folder, 'x.json'), 'utf8')).toBe('old')
     expect(readdirSync(folder)).toEqual(['x.json'])
   })
@@ -206,6 +207,61 @@ test('a folder is created with its parents and their permissions; a link without
   symlinkSync(join(root, 'gone'), join(root, 'broken'))
   await expect(makeFolder(join(root, 'broken'))).rejects.toThrow('EEXIST')
   expect(() => makeFolderSync(join(root, 'broken'))).toThrow('EEXIST')
+})
+
+describe('missing parents', () => {
+  test('are created before the file is written', async () => {
+    const path = join(temporaryFolder(), 'a/b/x.json')
+    expect(await makingParents(path, async () => writeWhole(path, 'text').then(() => 'result'))).toBe(
+      'result',
+    )
+    expect(readFileSync(path, 'utf8')).toBe('text')
+  })
+
+  test('are removed after an error, with the error as it was; a folder with content or of others stays', async () => {
+    const root = temporaryFolder()
+    const failure = new Error('the work failed')
+    const fail = (): Promise<never> => Promise.reject(failure)
+    mkdirSync(join(root, 'old'))
+    await expect(makingParents(join(root, 'old/a/b/x.json'), fail)).rejects.toBe(failure)
+    await expect(makingParents(join(root, 'old/x.json'), fail)).rejects.toBe(failure)
+    await expect(
+      makingParents(join(root, 'a/b/x.json'), async () => {
+        writeFileSync(join(root, 'a/journal'), '')
+        throw failure
+      }),
+    ).rejects.toBe(failure)
+    expect(readdirSync(root, { recursive: true }).sort()).toEqual(['a', 'a/journal', 'old'])
+  })
+
+  test('that cannot be created are an error that names the file', async () => {
+    const root = temporaryFolder()
+    writeFileSync(join(root, 'file'), '')
+    const path = join(root, 'file/a/x.json')
+    await expect(makingParents(path, () => Promise.reject())).rejects.toThrow(
+      `${path}: cannot be written (a part of its path is a file, ENOTDIR)`,
+    )
+  })
+})
+
+test('a folder is written whole with its parents, or nothing of it is left', async () => {
+  const root = temporaryFolder()
+  const path = join(root, 'a/b')
+  await expect(
+    writeWholeFolder(path, async (folder) => {
+      writeFileSync(join(folder, 'part'), '')
+      throw new Error('the second part failed')
+    }),
+  ).rejects.toThrow('the second part failed')
+  expect(readdirSync(root)).toEqual([])
+  await writeWholeFolder(path, async (folder) => writeFileSync(join(folder, 'part'), ''))
+  expect(readdirSync(root, { recursive: true }).sort()).toEqual(['a', 'a/b', 'a/b/part'])
+  const unasked = async () => expect.unreachable()
+  await expect(writeWholeFolder(path, unasked)).rejects.toThrow(
+    `${path}: cannot be written (the folder is not empty, ENOTEMPTY)`,
+  )
+  await expect(writeWholeFolder(join(path, 'part'), unasked)).rejects.toThrow('a part of its path is a file')
+  expect(readdirSync(path)).toEqual(['part'])
 })
 
 test('a missing temporary folder is reported in one sentence with a hint', async () => {

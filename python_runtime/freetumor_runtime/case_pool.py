@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
@@ -76,6 +76,12 @@ def _run_pool(
             # The process was killed while cases were still being submitted.
             handed = {case.id for case in futures.values()}
             lost |= {case.id for case in cases if case.id not in handed}
+        except OSError as error:
+            # the pool's socket lies there
+            raise EnvironmentError(
+                f"temporary folder: worker processes cannot start ({error.strerror or error})",
+                "set TMPDIR to a writable folder with a short path",
+            ) from error
         try:
             for future in as_completed(futures):
                 try:
@@ -90,6 +96,7 @@ def _run_pool(
 
 
 def _open_pool(workers: int, context: ForkServerContext) -> ProcessPoolExecutor:
+    _start_tracker()
     try:
         return ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_start_worker)
     except OSError as error:
@@ -98,6 +105,19 @@ def _open_pool(workers: int, context: ForkServerContext) -> ProcessPoolExecutor:
             f"/dev/shm: worker processes cannot start ({error.strerror})",
             "mount /dev/shm writable with at least 64 MB (docker run --shm-size=1g)",
         ) from error
+
+
+def _start_tracker() -> None:
+    """Start the process of Python that removes the semaphores of killed processes from /dev/shm, then ends.
+
+    The supervisor of a run kills all processes that have its variable at once.
+    """
+    run_id = os.environ.pop("FREETUMOR_RUN_ID", None)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if run_id is not None:
+            os.environ["FREETUMOR_RUN_ID"] = run_id
 
 
 def _context(work: Work, imports: Sequence[str]) -> ForkServerContext:

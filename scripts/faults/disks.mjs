@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
  * Start every command that writes on a disk that is full, almost full or read-only, and with a TMPDIR that is missing,
- * full or read-only. Each ends with one typed error, leaves no process and no temporary file, and works once there is
- * space.
+ * full or read-only. Each ends with one typed error, leaves no process and no temporary file, on a full disk not even a
+ * folder, and works once there is space.
  *
  *     npm run build && node scripts/faults/disks.mjs [--only NAME,NAME] [--seconds 10] [--light]
  *
@@ -97,11 +97,11 @@ const COMMANDS = {
       '--region',
       'abdomen',
       '--out',
-      inside('m.json'),
+      inside('new/m.json'),
     ],
   },
   split: {
-    argv: () => ['data', 'split', join(folder, 'm.json'), '--folds', '2', '--out', inside('split.json')],
+    argv: () => ['data', 'split', join(folder, 'm.json'), '--folds', '2', '--out', inside('new/split.json')],
   },
   audit: {
     argv: () => [
@@ -118,13 +118,21 @@ const COMMANDS = {
   remap: {
     argv: () => [
       ...['data', 'remap', '--labels', oneLabel(), '--map', '1:1,2:2,3:3,4:4,5:5,6:6'],
-      ...['--out', inside('label.nii.gz')],
+      ...['--out', inside('new/label.nii.gz')],
     ],
   },
-  init: { argv: () => ['init', '--out', inside('new.yaml')] },
+  init: { argv: () => ['init', '--out', inside('new/new.yaml')] },
   report: { before: trained, argv: () => ['report', inside('run')] },
   convert: {
-    argv: () => ['checkpoint', 'convert', model, '--to', 'safetensors', '--out', inside('model.safetensors')],
+    argv: () => [
+      'checkpoint',
+      'convert',
+      model,
+      '--to',
+      'safetensors',
+      '--out',
+      inside('new/model.safetensors'),
+    ],
   },
 }
 const CONDITIONS = { full: () => fill(0), almost: () => fill(8), readOnly: () => remount('ro') }
@@ -167,9 +175,14 @@ function onDisk(name, condition) {
   mount()
   before()
   CONDITIONS[condition]()
+  const there = new Set(readdirSync(disk))
   const outcome = run(argv())
   const faults = faultsOf(outcome, condition === 'almost' ? Number.POSITIVE_INFINITY : Number(values.seconds))
-  const left = filesOn().filter((one) => /\.tmp/.test(one) && !/tfevents/.test(one))
+  const isMade = (name) => condition === 'full' && !there.has(name)
+  const left = [
+    ...filesOn().filter((one) => /\.tmp/.test(one) && !/tfevents/.test(one)),
+    ...readdirSync(disk).filter(isMade),
+  ]
   if (left.length > 0) faults.push(`left: ${left}`)
   remount('rw')
   rmSync(inside('fill'), { force: true })

@@ -1,10 +1,9 @@
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { EnvironmentError, UsageError } from '../errors.js'
-import { typedSystemError } from '../system-errors.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import { writeNifti } from '../volume/nifti-write.js'
-import { makeFolder, refuseUnwritableFolder, temporaryName } from '../whole-file.js'
+import { refuseUnwritableFolder, writeWholeFolder } from '../whole-file.js'
 import type { Difficulty } from './difficulty.js'
 import { makePhantom } from './make.js'
 
@@ -34,17 +33,10 @@ export interface PhantomDatasetOptions {
 export async function writePhantomDataset(options: PhantomDatasetOptions): Promise<void> {
   const out = resolve(options.out)
   if (await exists(join(out, 'dataset.json'))) throw alreadyThere(out)
-  const aside = temporaryName(out)
-  try {
-    await refuseUnwritableFolder(dirname(out), out)
-    await makeFolder(dirname(out))
-    await mkdir(aside)
-    await writeInto(aside, options)
-    await rename(aside, out)
-  } catch (error) {
-    await rm(aside, { recursive: true, force: true }).catch(() => {})
-    throw (await exists(join(out, 'dataset.json'))) ? alreadyThere(out) : typedSystemError(error, out)
-  }
+  await refuseUnwritableFolder(dirname(out), out)
+  await writeWholeFolder(out, (folder) => writeInto(folder, options)).catch(async (error: unknown) => {
+    throw (await exists(join(out, 'dataset.json'))) ? alreadyThere(out) : error
+  })
 }
 
 function alreadyThere(out: string): UsageError {
@@ -53,10 +45,10 @@ function alreadyThere(out: string): UsageError {
   })
 }
 
-async function writeInto(aside: string, options: PhantomDatasetOptions): Promise<void> {
-  for (const folder of ['imagesTr', 'labelsTr']) await mkdir(join(aside, folder))
+async function writeInto(folder: string, options: PhantomDatasetOptions): Promise<void> {
+  for (const part of ['imagesTr', 'labelsTr']) await mkdir(join(folder, part))
   const entries = []
-  for (let at = 0; at < options.cases; at++) entries.push(await writeCase(aside, options, at))
+  for (let at = 0; at < options.cases; at++) entries.push(await writeCase(folder, options, at))
   const validation = options.validation ?? 0
   const list = {
     name: 'phantoms',
@@ -68,7 +60,7 @@ async function writeInto(aside: string, options: PhantomDatasetOptions): Promise
     validation: entries.slice(entries.length - validation),
     test: [],
   }
-  await writeFile(join(aside, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
+  await writeFile(join(folder, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
 }
 
 /** Sizes of the phantom data sets that a training needs. */

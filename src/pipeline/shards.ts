@@ -351,7 +351,7 @@ async function readPlan(directory: string): Promise<ShardPlan | null> {
   const path = join(directory, SHARDS, PLAN)
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
-    throw typedSystemError(error, path)
+    throw typedSystemError(error)
   })
   if (text === null) return null
   const plan = asRecord(parseForeignJson(text, path)) as ShardPlan | undefined

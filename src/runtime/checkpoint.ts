@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { CheckpointFacts, MergingOrder } from '../pipeline/ports/checkpoint.js'
 import type { ExportedFiles, ExportSpec } from '../pipeline/ports/export.js'
 import type { Vec3 } from '../volume/volume.js'
-import { refuseUnwritable } from '../whole-file.js'
+import { makingParents, refuseUnwritable } from '../whole-file.js'
 import { resolvePython } from './python.js'
 import { answered, callPython, type PythonAnswer } from './pythonia.js'
 
@@ -125,9 +125,11 @@ export async function convertFile(
   merging: MergingOrder | null,
   options: CheckpointCallOptions = {},
 ): Promise<Converted> {
-  await refuseUnwritable(resolve(out))
-  const args = [resolve(path), to, resolve(out), merging, options.weights ?? null]
-  return (await call('convert', args, READING_MS, options)) as Converted
+  const target = resolve(out)
+  await refuseUnwritable(target)
+  const args = [resolve(path), to, target, merging, options.weights ?? null]
+  const convert = () => call('convert', args, READING_MS, options)
+  return (await makingParents(target, convert)) as Converted
 }
 
 /**

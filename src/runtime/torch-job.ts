@@ -12,7 +12,7 @@ import type { SynthesizeSpec } from '../pipeline/ports/synthesis.js'
 import type { TrainingSpec } from '../pipeline/ports/training.js'
 import type { ControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
-import { newSocketDirectory } from '../transport/socket-path.js'
+import { newSocketDirectory, temporaryFolderOf } from '../transport/socket-path.js'
 import type { TensorServer } from '../transport/tensor-server.js'
 import { writeWhole } from '../whole-file.js'
 import { strayText } from './events.js'
@@ -113,6 +113,7 @@ export async function startJob(
         // NCCL's own watchdog would abort a job that was suspended for minutes; ours counts only running time
         TORCH_NCCL_ENABLE_MONITORING: '0',
         ...environment,
+        ...temporaryFolderOf(directory),
         TORCHINDUCTOR_CACHE_DIR: await compilerCache(join(directory, 'torchinductor')),
         FREETUMOR_CONTROL: control.address,
         FREETUMOR_TOKEN: token,

@@ -56,6 +56,18 @@ function somebodyListens(path: string): Promise<boolean> {
   })
 }
 
+/** Longest path of a socket below Python's temporary folder: `/freetumor-plugin-12345678/socket`; pools need one less. */
+const PYTHON_SOCKET_BYTES = 33
+
+/**
+ * Return the variable by which the Python processes of a job keep temporary files in its directory, because a killed
+ * process leaves them; nothing if their sockets would have too long paths there.
+ */
+export function temporaryFolderOf(directory: string): Record<string, string> {
+  const isShort = Buffer.byteLength(directory) + PYTHON_SOCKET_BYTES <= MAX_PATH_BYTES
+  return isShort ? { TMPDIR: directory } : {}
+}
+
 /**
  * Return the path of a new socket in a private directory. A file of an earlier process is removed.
  * @throws EnvironmentError if others may enter the directory, or if the path is too long for a socket

@@ -5,7 +5,7 @@ import { commandsFor } from '../../src/cli/commands/all.js'
 import { runProgram } from '../../src/cli/program.js'
 import { writePhantomDataset } from '../../src/phantom/dataset.js'
 import { memoryIo } from '../helpers/cli.js'
-import { keptFolder } from '../helpers/temporary.js'
+import { keptFolder, temporaryFolder } from '../helpers/temporary.js'
 
 const root = keptFolder()
 const set = join(root, 'set')
@@ -46,7 +46,17 @@ const OUTPUTS: readonly (readonly [command: string, ...argv: string[]])[] = [
   ['train', '--config', 'debug-baseline', ...data],
 ]
 
-async function refused(argv: readonly string[], out: string) {
+/** Commands without Python that write a file, or a folder as a whole. */
+const CREATED: readonly (readonly [command: string, ...argv: string[]])[] = [
+  ['data', 'import', set],
+  ['data', 'remap', '--labels', label, '--map', 'region'],
+  ['data', 'split', set, '--folds', '2'],
+  ['export', set, '--to', 'decathlon', '--folds', '2'],
+  ['init', '--region', 'abdomen', '--job', 'baseline'],
+  ['phantom', '--cases', '1', '--region', 'abdomen', '--size', '32'],
+]
+
+async function run(argv: readonly string[], out: string) {
   const io = memoryIo()
   // words after the script of `launch` are its arguments
   const whole = argv[0] === 'launch' ? ['launch', '--out', out, ...argv.slice(1)] : [...argv, '--out', out]
@@ -58,11 +68,29 @@ test.each(OUTPUTS)('%s %s: an --out that cannot be created is named before any w
   const file = join(root, 'file')
   writeFileSync(file, 'stays')
   for (const out of [join(file, 'out.nii.gz'), '/proc/out.nii.gz']) {
-    const { code, stderr } = await refused(argv, out)
+    const { code, stderr } = await run(argv, out)
     expect(stderr).toContain(`error: ${out}: cannot be written (`)
     expect(stderr).toContain('hint: ')
     expect(code).toBe(4)
   }
   expect(readFileSync(file, 'utf8')).toBe('stays')
   expect([join(root, 'data'), join(root, 'cache')].filter((path) => existsSync(path))).toEqual([])
+})
+
+test.each(CREATED)('%s %s: missing parents of --out are created', async (...argv) => {
+  const out = join(temporaryFolder(), 'new/below/out.nii.gz')
+  const { code, stderr } = await run(argv, out)
+  expect(code, stderr).toBe(0)
+  expect(existsSync(out)).toBe(true)
+})
+
+test.each([
+  ['data', 'import', join(root, 'none')],
+  ['data', 'remap', '--labels', label, '--map', '1:1'],
+  ['data', 'split', set, '--folds', '2', '--keep', join(root, 'none')],
+  ['export', set, '--to', 'decathlon', '--folds', '9'],
+])('%s %s: an error leaves no parent of --out', async (...argv) => {
+  const { code, stderr } = await run(argv, join(root, 'none/new/out.nii.gz'))
+  expect(code, stderr).toBe(3)
+  expect(existsSync(join(root, 'none'))).toBe(false)
 })

@@ -52,7 +52,7 @@ test('files that are asked for at once get each its own answer', async () => {
 })
 
 test('a conversion keeps kind, epoch and what is assumed', async () => {
-  const safetensors = join(folder, 'converted.safetensors')
+  const safetensors = join(folder, 'new/converted.safetensors')
   const first = await convertFile(join(folder, 'TGAN.pt'), 'safetensors', safetensors, null)
   expect(first).toEqual({
     path: safetensors,
@@ -65,6 +65,14 @@ test('a conversion keeps kind, epoch and what is assumed', async () => {
     patchMerging: { order: 'legacy', assumed: true },
     channelMode: { mode: 'shared', assumed: true, untouchedOutputs: [1, 2] },
   })
+})
+
+test('a refused conversion leaves no folder', async () => {
+  const target = join(folder, 'other/evil.safetensors')
+  await expect(convertFile(join(folder, 'evil.pt'), 'safetensors', target, null)).rejects.toThrow(
+    CheckpointError,
+  )
+  expect(existsSync(join(folder, 'other'))).toBe(false)
 })
 
 test('a probe without window and spacing asks for them', async () => {

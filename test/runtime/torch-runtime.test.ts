@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events'
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { RuntimeCrashError, StoppedError } from '../../src/errors.js'
 import type { EvaluateSpec, PredictSpec, PrepareSpec } from '../../src/pipeline/ports/cases.js'
 import type { CallOptions } from '../../src/pipeline/ports/common.js'
@@ -67,6 +67,22 @@ it.each<[string, (runtime: Runtime, call: CallOptions) => Promise<void>]>([
   const note = (...told: unknown[]): void => void notes.push(told)
   await work(torchRuntime({ python: disturbedPython(folder) }), { logDirectory: folder, note })
   expect(notes).toEqual([['the feed dropped 1 message of a process that is no rank of this run', 'warning']])
+})
+
+it('a stopped job leaves no temporary file of its processes', async () => {
+  const [folder, temporary] = [temporaryFolder(), temporaryFolder()]
+  vi.stubEnv('TMPDIR', temporary)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const begun = join(folder, 'begun')
+  const runtime = torchRuntime({ python: program(folder, `mktemp -d; : > '${begun}'; exec cat`) })
+  const controller = new AbortController()
+  const spec = { job: 'prepare', cases: [{ id: 'a' }] } as unknown as PrepareSpec
+  const outcomes = runtime.prepare(spec, { signal: controller.signal, logDirectory: folder })
+  const ended = expect(outcomes[Symbol.asyncIterator]().next()).rejects.toThrow(StoppedError)
+  await until(() => existsSync(begun))
+  controller.abort()
+  await ended
+  expect(readdirSync(temporary)).toEqual([])
 })
 
 it('15 preparations, evaluations and syntheses at once stop on one signal, without a warning of Node', async () => {

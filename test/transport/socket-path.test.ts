@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, renameSync, utimesSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished, vi } from 'vitest'
-import { newSocketDirectory } from '../../src/transport/socket-path.js'
+import { newSocketDirectory, temporaryFolderOf } from '../../src/transport/socket-path.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const AN_HOUR_AGO = new Date(Date.now() - 3_600_000)
@@ -38,4 +38,11 @@ it('a new directory of sockets is private, and replaces only the directories of 
   expect(readdirSync(root).sort()).toEqual(
     ['ft-ALIVE1', 'ft-YOUNG3', 'ft-somebody-elses', made.slice(root.length + 1)].sort(),
   )
+})
+
+it('the temporary folder of a job is its directory, if sockets of Python have short enough paths there', () => {
+  const [shortest, longest] = ['/tmp/ft-123456', `/${'x'.repeat(73)}`]
+  expect(temporaryFolderOf(shortest)).toEqual({ TMPDIR: shortest })
+  expect(temporaryFolderOf(longest)).toEqual({ TMPDIR: longest })
+  expect(temporaryFolderOf(`${longest}x`)).toEqual({})
 })

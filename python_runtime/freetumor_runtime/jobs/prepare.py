@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ from freetumor_runtime.system_errors import cannot_be_read
 # Modules with slow imports, which only missing cases need: at most starts of a training all cases are cached.
 _HEAVY = ("freetumor_runtime.data.grids", "zarr")
 
+# Free space without which no case is tried, as for the results of other commands.
+_FREE_BYTES = 1 << 20
 
 # Version of the preparation. Increase it only if the same inputs give other voxels: all cases are prepared again.
 _KEY_VERSION = 1
@@ -62,21 +65,33 @@ def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -
                 missing.append(case)
             else:
                 yield CaseResult(case.id, found)
-    if missing:
-        _require_writable(Path(spec.directory))
-    yield from run_cases(missing, partial(prepare_case, spec=settings), workers, "lower prepare.workers", _HEAVY)
-
-
-def _require_writable(directory: Path) -> None:
-    """Raise EnvironmentError if the cache cannot be written, before every case fails for that reason."""
+    made = _make_writable(Path(spec.directory)) if missing else []
     try:
+        yield from run_cases(missing, partial(prepare_case, spec=settings), workers, "lower prepare.workers", _HEAVY)
+    finally:
+        # without any case, as on a full disk, they are empty
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _make_writable(directory: Path) -> list[Path]:
+    """Create the cache; return the folders that were missing, the inner ones first.
+
+    Raises EnvironmentError if 1 MiB cannot be written there, before every case fails for that reason. Then no folder is
+    created.
+    """
+    folders = (directory, *directory.parents)
+    try:
+        existing = next(at for at, folder in enumerate(folders) if folder.exists())
+        with TemporaryFile(dir=folders[existing]) as probe:
+            probe.write(bytes(_FREE_BYTES))
         directory.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=directory):
-            pass
     except OSError as error:
         raise EnvironmentError(
             f"{directory}: the cache cannot be written ({error.strerror})", "name another folder with prepare.cache"
         ) from error
+    return list(folders[:existing])
 
 
 def _look_up(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any] | None:

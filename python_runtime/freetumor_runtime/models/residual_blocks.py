@@ -40,13 +40,16 @@ class JoinedUpBlock(UnetrUpBlock):
         first, residual = block.conv1.conv, block.conv3.conv
         joined = partial(upsample_and_convolve, inp, skip, up_weight=up.weight, up_bias=up.bias)
         features = joined(weight=first.weight, bias=first.bias)
-        if without_gradients(inp):
+        quick = without_gradients(inp)
+        if quick:
             features = _two_convolutions(block, features)
-            projected = upsample_and_project_in_place(inp, skip, up_weight=up.weight, weight=residual.weight)
-            features += block.norm3(projected)
         else:
             features = block.norm2(block.conv2(block.lrelu(block.norm1(features))))
-            features += block.norm3(joined(weight=residual.weight, bias=residual.bias))
+        if quick and up.bias is None and residual.bias is None:
+            projected = upsample_and_project_in_place(inp, skip, up_weight=up.weight, weight=residual.weight)
+        else:
+            projected = joined(weight=residual.weight, bias=residual.bias)
+        features += block.norm3(projected)
         return block.lrelu(features)
 
 

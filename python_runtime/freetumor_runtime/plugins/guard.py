@@ -1,6 +1,7 @@
 """Run a plug-in, and end it with all its descendants when standard input ends: then the rank that started it has ended.
 
-guard.py PROGRAM ARGUMENT...        a script without imports of the package, so that it starts in a few milliseconds
+guard.py SOCKET PROGRAM ARGUMENT...        remove SOCKET and its folder at the end; a script without imports of the
+                                           package, so that it starts in a few milliseconds
 """
 
 import ctypes
@@ -17,7 +18,7 @@ _GRACE_SECONDS, _PAUSE_SECONDS = 2.0, 0.02
 NOT_STARTED = 127
 
 
-def main(command: list[str]) -> int:
+def main(socket: str, command: list[str]) -> int:
     libc = ctypes.CDLL(None)
     if sys.platform == "linux":
         # descendants whose parents have ended become children of this process
@@ -30,9 +31,10 @@ def main(command: list[str]) -> int:
     except OSError as error:
         print(f"{command[0]}: cannot be started ({error.strerror})", file=sys.stderr)
         return NOT_STARTED
-    threading.Thread(target=_end_with_input, args=[child.pid], daemon=True).start()
+    threading.Thread(target=_end_with_input, args=[socket, child.pid], daemon=True).start()
     code = child.wait()
     end_family(child.pid, 0)
+    _remove(socket)
     return code if code >= 0 else 128 - code
 
 
@@ -41,12 +43,20 @@ def _follow_parent(libc: ctypes.CDLL) -> None:
         libc.prctl(_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _end_with_input(child: int) -> None:
+def _end_with_input(socket: str, child: int) -> None:
     with suppress(OSError):
         while os.read(0, 1):
             pass
     end_family(child, _GRACE_SECONDS)
+    _remove(socket)
     os._exit(0)
+
+
+def _remove(socket: str) -> None:
+    """Remove the socket and its folder: a killed rank cannot."""
+    with suppress(OSError):
+        os.remove(socket)
+        os.rmdir(os.path.dirname(socket))
 
 
 def end_family(child: int, grace_seconds: float) -> None:
@@ -107,4 +117,4 @@ def _descendants() -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -42,7 +42,7 @@ class PluginProcess:
         words = [filled_in(word, filled) for word in command]
         self._output = bytearray()
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", str(_GUARD), *words],
+            [sys.executable, "-I", str(_GUARD), path, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

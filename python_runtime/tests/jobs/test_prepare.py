@@ -1,6 +1,7 @@
 import fcntl
 import json
 import os
+import resource
 import select
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from freetumor_runtime.config.cases import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case, verify_prepared_case
 from freetumor_runtime.errors import ConfigError, DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Finished
-from freetumor_runtime.jobs.prepare import _require_writable, prepare, prepare_all, prepare_case, prepared_key
+from freetumor_runtime.jobs.prepare import _make_writable, prepare, prepare_all, prepare_case, prepared_key
 from tests.parity import shared_data
 
 IMPORTABLE = {"PYTHONPATH": str(Path(freetumor_runtime.__file__).parents[1])}
@@ -386,8 +387,35 @@ def test_cases_that_are_all_prepared_cost_neither_a_process_nor_the_import_of_mo
 def test_a_cache_that_cannot_be_written_is_named_with_its_setting(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentError, match="the cache cannot be written") as raised:
-        _require_writable(tmp_path / "file" / "cache")
+        _make_writable(tmp_path / "file" / "cache")
     assert "prepare.cache" in raised.value.hint
+
+
+def test_a_cache_without_space_is_one_error_and_leaves_no_folder(tmp_path, spec):
+    spec = replace(spec, directory=str(tmp_path / "new/cache/key"))
+    case = make_case(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # in place of a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, limits[1]))
+    try:
+        with pytest.raises(EnvironmentError, match="new/cache/key: the cache cannot be written"):
+            list(prepare_all((case,), spec, 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_folders_of_a_cache_stay_only_with_a_prepared_case(tmp_path, spec):
+    spec = replace(spec, directory=str(tmp_path / "new/cache/key"))
+    (tmp_path / "new").mkdir()
+    bad = make_case(tmp_path, "bad", image=str(tmp_path / "missing.nii.gz"))
+    assert "error" in next(iter(prepare_all((bad,), spec, 1))).result
+    assert [found.name for found in tmp_path.glob("new/**/*")] == []
+    good = make_case(tmp_path, "good")
+    list(prepare_all((bad, good), spec, 1))
+    assert case_path(spec.directory, "good").exists()
+    list(prepare_all((bad, good), spec, 1))
+    assert case_path(spec.directory, "good").exists()
 
 
 def test_ignored_voxels_stay_ignored_and_are_no_class_and_no_padding(tmp_path, spec):

@@ -1,11 +1,16 @@
 """Upsampling and convolution joined, against the two one after the other."""
 
+import copy
+
 import pytest
 import torch
+from monai.networks.blocks import UnetrUpBlock
 from monai.networks.nets import SwinUNETR
+from torch import nn
 from torch.nn import functional
 
 from freetumor_runtime.models import joined_convolution
+from freetumor_runtime.models.residual_blocks import JoinedUpBlock, quick_blocks
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d, UpLevel
 
@@ -102,6 +107,25 @@ def test_it_pays_where_there_are_many_voxels_for_each_channel_and_only_on_a_cpu(
     assert joined_convolution.pays(torch.empty(1, 128, 32, 32, 32))
     assert not joined_convolution.pays(torch.empty(1, 512, 8, 8, 8))
     assert not joined_convolution.pays(torch.empty(1, 128, 32, 32, 32, device="meta"))
+
+
+@pytest.mark.parametrize("biased", [(), ("transp_conv.conv",), ("conv_block.conv3.conv",)])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_an_up_block_without_and_with_biases_is_that_of_monai(biased, gradients):
+    torch.manual_seed(6)
+    plain = UnetrUpBlock(3, 8, 4, kernel_size=3, upsample_kernel_size=2, norm_name="instance", res_block=True)
+    # the norm of the projection would hide most of a bias
+    plain.conv_block.norm3 = nn.Identity()
+    for name in biased:
+        layer = plain.get_submodule(name)
+        layer.bias = nn.Parameter(torch.randn(4))
+    ours = quick_blocks(copy.deepcopy(plain))
+    coarse, skip = torch.randn(1, 8, 12, 12, 12), torch.randn(1, 4, 24, 24, 24)
+    skip = skip.contiguous(memory_format=torch.channels_last_3d)
+    with torch.set_grad_enabled(gradients):
+        wanted, got = plain(coarse, skip.clone()), ours(coarse, skip.clone())
+    assert type(ours) is JoinedUpBlock
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_swinunetr_and_its_gradients_are_those_of_plain_monai():

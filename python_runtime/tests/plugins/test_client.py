@@ -5,8 +5,10 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,11 +52,11 @@ def running(pid: int) -> bool:
         return False
 
 
-def ends(pid: int, within_seconds: float = 20) -> bool:
+def happens(condition: Callable[[], bool], within_seconds: float = 20) -> bool:
     last = time.monotonic() + within_seconds
-    while running(pid) and time.monotonic() < last:
+    while not condition() and time.monotonic() < last:
         os.sched_yield()
-    return not running(pid)
+    return condition()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -150,7 +152,7 @@ def test_secrets_and_ranks_do_not_reach_a_plugin(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize("mode", ["hang", "ignores SIGTERM", "leaves a grandchild"])
-def test_no_process_of_a_plugin_survives_a_kill_of_ours(mode, tmp_path):
+def test_no_process_and_no_folder_of_a_plugin_survives_a_kill_of_ours(mode, tmp_path):
     record = tmp_path / "pids"
     code = f"""
         import sys
@@ -162,13 +164,18 @@ def test_no_process_of_a_plugin_survives_a_kill_of_ours(mode, tmp_path):
             print("started", flush=True)
             plugin.synthesize(REQUEST)
     """
-    ours = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE)
-    assert ours.stdout is not None and ours.stdout.readline() == b"started\n"
-    family = processes(record)
-    assert family and all(running(pid) for pid in family)
-    ours.kill()
-    ours.wait()
-    assert [ends(pid) for pid in family] == [True] * len(family)
+    # a short path: sockets lie below it
+    with tempfile.TemporaryDirectory() as temporary:
+        environment = {**os.environ, "TMPDIR": temporary}
+        ours = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, env=environment)
+        assert ours.stdout is not None and ours.stdout.readline() == b"started\n"
+        family = processes(record)
+        assert family and all(running(pid) for pid in family)
+        assert os.listdir(temporary)
+        ours.kill()
+        ours.wait()
+        assert happens(lambda: not any(running(pid) for pid in family))
+        assert happens(lambda: not os.listdir(temporary))
 
 
 def test_the_seed_of_a_request_follows_from_its_place():

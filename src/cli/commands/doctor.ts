@@ -1,9 +1,11 @@
+import { stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { EXIT } from '../../errors.js'
+import { EXIT, UsageError } from '../../errors.js'
 import { checkNode } from '../../pipeline/nodes.js'
 import { type DoctorCheck, type DoctorReport, runDoctor } from '../../runtime/doctor.js'
+import { cannotBeRead } from '../../system-errors.js'
 import { readExit, writeExit } from '../../training/run-directory.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, type OutputFormat, printResult } from '../output.js'
@@ -32,19 +34,29 @@ export function addDoctorCommand(program: Command, io: CliIo): void {
     .action(async (options: Options) => {
       const { output, python, run, nodes, nodeRank, rendezvous = null } = options
       checkNode(nodes, nodeRank, rendezvous)
+      const folder = run === undefined ? undefined : await runFolder(resolve(io.cwd, run))
       const report = await runDoctor({
         ...(python === undefined ? {} : { python }),
-        ...(run === undefined ? {} : { folder: resolve(io.cwd, run) }),
+        ...(folder === undefined ? {} : { folder }),
         place: rendezvous === null ? null : { nodes, nodeRank, rendezvous },
         cwd: io.cwd,
         env: io.env,
         signal: io.signal,
       })
-      if (run !== undefined && !report.ok) await recordFault(resolve(io.cwd, run), nodeRank, report)
+      if (folder !== undefined && !report.ok) await recordFault(folder, nodeRank, report)
       printResult(io, 'doctor', output, report, () => report.checks.flatMap(describe))
       if (!report.ok) io.exitWith(EXIT.environment)
     })
   withExample(command, 'freetumor doctor', 'freetumor doctor --output json')
+}
+
+/** @throws UsageError if the folder is missing */
+async function runFolder(directory: string): Promise<string> {
+  const found = await stat(directory).catch(() => null)
+  if (found?.isDirectory()) return directory
+  throw new UsageError(cannotBeRead(directory, 'ENOENT', 'run directory'), {
+    hint: 'name the --out of `freetumor train` or `freetumor submit`',
+  })
 }
 
 /** Record why a job cannot train on this node, where `runs show` finds it. */

@@ -6,7 +6,7 @@ import { Option } from 'commander'
 import { JOBS, REGIONS } from '../../config/schema.js'
 import { shippedFile, shippedNames } from '../../config/shipped.js'
 import { UsageError } from '../../errors.js'
-import { writeWhole } from '../../whole-file.js'
+import { makingParents, writeWhole } from '../../whole-file.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -43,7 +43,8 @@ export const addInitCommand: AddCommand = (program, io) => {
       if (existsSync(file))
         throw new UsageError(`${file}: file exists`, { hint: 'name another file with --out' })
       const shipped = await readFile(shippedFile(name)!, 'utf8')
-      await writeWhole(file, `${schemaLine(file, io.cwd)}${GUIDE}${shipped}`)
+      const text = `${schemaLine(file, io.cwd)}${GUIDE}${shipped}`
+      await makingParents(file, () => writeWhole(file, text))
       printResult(io, 'init', options.output, { file }, () => [`wrote ${file}`])
     })
 }

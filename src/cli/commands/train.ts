@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { EXIT, UsageError } from '../../errors.js'
+import { refuseNothingToResume } from '../../pipeline/train/resume.js'
 import { startTraining } from '../../pipeline/train/run.js'
 import { quoted } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
@@ -63,13 +64,15 @@ export const addTrainCommand: AddCommand = (program, io) => {
         throw new UsageError('train: no configuration (expected --config FILE or --resume RUN)', {
           hint: '`freetumor init` writes a configuration',
         })
+      const resume = options.resume === undefined ? undefined : resolve(io.cwd, options.resume)
+      if (resume !== undefined) await refuseNothingToResume(resume)
       const file = options.config ?? join(options.resume!, 'config.resolved.yaml')
       const nodes = options.nodes === undefined ? [] : [`runtime.nodes=${options.nodes}`]
       const config = await readConfig(io, file, [...(options.set ?? []), ...nodes])
       if (options.detach) return detach(io, options, config.name)
       await using run = startTraining(config, torchRuntime({ python: config.runtime.python }), {
         out: options.out === undefined ? undefined : resolve(io.cwd, options.out),
-        resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
+        resume,
         continue: options.continue,
         lockWaitSeconds: options.lockWait,
         onLockWait: (reason) => io.note(`waiting at most ${options.lockWait} s: ${reason}`),

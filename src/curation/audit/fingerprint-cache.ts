@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { readForeignJson } from '../../foreign-text.js'
 import type { VoxelMemory } from '../../volume/nifti.js'
 import { type FileState, statesOfScan } from '../../volume/scan-files.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makingParents, writeWhole } from '../../whole-file.js'
 import { FINGERPRINT_VERSION, type Fingerprint, fingerprintOf } from './fingerprint.js'
 
 /** A cached fingerprint; valid while the files of the scan keep their sizes and times. */
@@ -82,8 +82,7 @@ export async function keepFingerprint(
   if (fresh === null) return
   const file = placeOf(image, directory)
   try {
-    await makeFolder(dirname(file))
-    await writeWhole(file, JSON.stringify(fresh))
+    await makingParents(file, () => writeWhole(file, JSON.stringify(fresh)))
   } catch (error) {
     if (!isReadOnly(error)) throw error
   }

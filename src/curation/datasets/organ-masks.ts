@@ -9,7 +9,7 @@ import { readNifti, readNiftiHeader } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import { statesOfScan } from '../../volume/scan-files.js'
 import type { LabelMap, Volume } from '../../volume/volume.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makingParents, writeWhole } from '../../whole-file.js'
 import { caseFileNames } from '../case-file-names.js'
 import { mapByNames } from './label-names.js'
 import type { OrganMask } from './lists.js'
@@ -159,8 +159,7 @@ export async function writeMergedLabel(
   const scan = image === '' ? null : await readNiftiHeader(image).catch(() => null)
   const grid = scan && { shape: scan.shape, affine: scan.affine }
   const { label, overlaps } = await mergeMasks(named, readNifti, grid)
-  await makeFolder(folder)
-  await writeNifti(file, label)
+  await makingParents(file, () => writeNifti(file, label))
   await writeWhole(record, `${JSON.stringify({ inputs, overlaps }, null, 2)}\n`)
   return { file, overlaps }
 }

@@ -9,7 +9,7 @@ import { counted } from '../../plain-text.js'
 import { isAbort } from '../../stop-signals.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import { makeWritableFolder, temporaryName, writeWhole } from '../../whole-file.js'
+import { makingParents, refuseUnwritableFolder, temporaryName, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { DicomOutcome, DicomReader, DicomScan } from '../ports/dicom.js'
@@ -27,6 +27,9 @@ import {
 } from './dicom-output.js'
 import { type DicomSeries, listedSeries, reportTable } from './dicom-report.js'
 import { type ChoiceOptions, chooseTasks, type DicomChoice, type DicomTask } from './dicom-tasks.js'
+
+/** Table of the series, in the output folder. */
+const REPORT = 'report.csv'
 
 /**
  * `series`: numbers or UIDs; default: one CT series of each study, by rule. `all`: every usable CT series. `map`: the label
@@ -118,9 +121,11 @@ export async function convertDicomSeries(
   }
   try {
     if (out === null) return listOf(await scanned(), options)
-    await makeWritableFolder(out)
-    await using _ = await context.runtime.lock(out, WRITING)
-    return await convertChosen(await scanned(), out, options, context, reader)
+    await refuseUnwritableFolder(out)
+    return await makingParents(join(out, REPORT), async () => {
+      await using _ = await context.runtime.lock(out, WRITING)
+      return await convertChosen(await scanned(), out, options, context, reader)
+    })
   } catch (error) {
     if (!isAbort(error) && !context.signal?.aborted) throw error
     throw new StoppedError('data convert was stopped; complete cases are kept', {
@@ -179,7 +184,7 @@ async function convertChosen(
     ...fateOf(scan.series[at]!, scan.series, results, choice.region),
   }))
   await writeWhole(
-    join(out, 'report.csv'),
+    join(out, REPORT),
     reportTable(series, (uid) => `s${names.digest(uid).slice(0, 8)}`),
   )
   const numCases = await writeDatasetList(out, choice.region)

@@ -10,7 +10,7 @@ import { labelMapOption } from '../../curation/datasets/remap.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { DataError, UsageError } from '../../errors.js'
 import type { Region } from '../../volume/labels.js'
-import { makeFolder, refuseUnwritable, refuseUnwritableFolder, sweepUnfinished } from '../../whole-file.js'
+import { makingParents, refuseUnwritable, sweepUnfinished } from '../../whole-file.js'
 import { defaultWorkers } from './check.js'
 import {
   configNamed,
@@ -82,22 +82,24 @@ export async function importData(options: ImportDataOptions): Promise<DataImport
   const isMerged = planned.taken.some(({ merged }) => merged > 0)
   // measuring may take hours
   if (!dryRun) {
-    await sweepUnfinished(dirname(out), [`${basename(out)}.`, 'probe.tmp.'])
+    await sweepUnfinished(dirname(out), [`${basename(out)}.`])
     await sweepUnfinished(labelFolderOf(out))
-    await refuseUnwritableFolder(dirname(out), out)
-    await makeFolder(dirname(out))
     await refuseUnwritable(out)
   }
-  const found = isMerged && !dryRun ? await collect(options, cwd, config, labelFolderOf(out)) : planned
-  const probed = await withFileFacts(makeManifest(found.cases).cases)
-  const journal = `${out}.measures.jsonl`
-  const threads = { workers, signal, onCase }
-  const measured = measure && !dryRun ? await withMeasures(probed, threads, journal) : probed
-  refuseAll(found.cases, measured.refused)
-  if (!dryRun) {
-    await writeManifest(out, makeManifest(measured.cases))
-    await rm(journal, { force: true })
+  const work = async () => {
+    const found = isMerged && !dryRun ? await collect(options, cwd, config, labelFolderOf(out)) : planned
+    const probed = await withFileFacts(makeManifest(found.cases).cases)
+    const journal = `${out}.measures.jsonl`
+    const threads = { workers, signal, onCase }
+    const measured = measure && !dryRun ? await withMeasures(probed, threads, journal) : probed
+    refuseAll(found.cases, measured.refused)
+    if (!dryRun) {
+      await writeManifest(out, makeManifest(measured.cases))
+      await rm(journal, { force: true })
+    }
+    return { found, measured }
   }
+  const { found, measured } = dryRun ? await work() : await makingParents(out, work)
   const isTaken = noteNotTaken(found, onNote)
   noteRefused(measured.refused, onNote)
   if (dryRun && isMerged)

@@ -5,6 +5,7 @@ import { UsageError } from '../../errors.js'
 import type { Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
+import { makingParents, refuseUnwritable } from '../../whole-file.js'
 
 export interface RemapDataOptions {
   /** The label map (NIfTI). */
@@ -46,9 +47,11 @@ export async function remapData({
     })
   if (resolve(labels) === resolve(out))
     throw new UsageError(`--out: same file as --labels (found ${out})`, { hint: 'name another file' })
+  const target = resolve(out)
+  await refuseUnwritable(target)
   const stored = await readNifti(resolve(labels))
   const whole = round ? roundNearIds(stored) : stored
   const { label, before, after } = remapLabels(whole, map, labels, region, rest)
-  await writeNifti(resolve(out), label)
+  await makingParents(target, () => writeNifti(target, label))
   return { out, map, before, after }
 }

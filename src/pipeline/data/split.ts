@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { makeManifest, readManifest, writeManifest } from '../../curation/datasets/manifest.js'
 import { assignFolds, type FoldPlan } from '../../curation/split/run.js'
 import { strataOf } from '../../curation/split/strata.js'
-import { refuseUnwritable } from '../../whole-file.js'
+import { makingParents, refuseUnwritable } from '../../whole-file.js'
 import { casesAt, labelFolderOf, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
 
 export interface SplitDataOptions extends SourceOptions, Omit<WorkOptions, 'workers'> {
@@ -43,7 +43,7 @@ export async function splitData(
   const strata = await strataOf(manifest.cases, { signal, onCase })
   const method = even ? 'even' : 'hash'
   const plan = assignFolds(manifest, strata, { folds, seed, keep: earlier, method, ignorePublished })
-  if (target !== undefined) await writeManifest(target, plan.manifest)
+  if (target !== undefined) await makingParents(target, () => writeManifest(target, plan.manifest))
   for (const warning of plan.warnings) onNote?.(warning, 'warning')
   return { ...plan, complete }
 }

@@ -6,7 +6,7 @@ import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { counted } from '../../plain-text.js'
 import { type Calibration, calibrationSchema } from '../../quality/calibration.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import { refuseUnwritable, writeWhole } from '../../whole-file.js'
+import { makingParents, refuseUnwritable, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { masksIn } from './mask-files.js'
 import { evaluateMasks } from './run.js'
@@ -59,7 +59,8 @@ export async function calibrateMasks(
     healthy: healthy === undefined ? null : await healthyOf(healthy, options, context),
   }
   const file = resolve(options.out)
-  await writeWhole(file, `${JSON.stringify(calibrationSchema.parse(calibration), null, 2)}\n`)
+  const text = `${JSON.stringify(calibrationSchema.parse(calibration), null, 2)}\n`
+  await makingParents(file, () => writeWhole(file, text))
   return { ...calibration, file }
 }
 

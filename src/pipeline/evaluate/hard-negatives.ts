@@ -3,7 +3,7 @@ import { DataError, UsageError } from '../../errors.js'
 import { falsePositives } from '../../evaluation/measures.js'
 import { counted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
-import { refuseUnwritable, writeWhole } from '../../whole-file.js'
+import { makingParents, refuseUnwritable, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { measureHealthy } from './calibrate.js'
 import { masksIn } from './mask-files.js'
@@ -85,7 +85,8 @@ export async function hardNegativesOfMasks(
         hint: 'no list is needed: omit sampling.hardNegatives',
       },
     )
-  await writeWhole(file, hardNegatives.map((one) => `${JSON.stringify(one)}\n`).join(''))
+  const text = hardNegatives.map((one) => `${JSON.stringify(one)}\n`).join('')
+  await makingParents(file, () => writeWhole(file, text))
   const listed = new Set(hardNegatives.map((one) => one.case))
   return { file, scans: cases.length, lesionFree: cases.length - listed.size, hardNegatives }
 }

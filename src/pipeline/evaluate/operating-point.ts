@@ -8,7 +8,7 @@ import {
   type WantedPoint,
 } from '../../evaluation/operating-point.js'
 import { counted } from '../../plain-text.js'
-import { writeWhole } from '../../whole-file.js'
+import { makingParents, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { fittedSettings, refuseAppliedPoint, settingsOfMasks } from '../operating-point.js'
 import { type CalibrateOptions, measureCases, measureHealthy, refuseWrongPaths } from './calibrate.js'
@@ -76,7 +76,8 @@ export async function calibrateOperatingPoint(
     prediction: prediction && fittedSettings(prediction),
   }
   const file = resolve(options.out)
-  await writeWhole(file, `${JSON.stringify(operatingPointSchema.parse(point), null, 2)}\n`)
+  const text = `${JSON.stringify(operatingPointSchema.parse(point), null, 2)}\n`
+  await makingParents(file, () => writeWhole(file, text))
   return { ...point, file }
 }
 

@@ -10,10 +10,15 @@ import { counted } from '../../plain-text.js'
 import { IGNORED_LABEL, LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { readNifti, readNiftiHeader } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
-import { makeTemporaryFolder, refuseUnwritableFolder, writeWhole } from '../../whole-file.js'
+import {
+  makeTemporaryFolder,
+  refuseUnwritableFolder,
+  writeWhole,
+  writeWholeFolder,
+} from '../../whole-file.js'
 import type { SourceOptions, WorkOptions } from '../data/collect.js'
 import { splitData } from '../data/split.js'
-import { writeWholeFolder } from './folder.js'
+import { refuseUnusable } from './folder.js'
 
 export const DATASET_FORMATS = ['nnunet', 'decathlon'] as const
 export type DatasetFormat = (typeof DATASET_FORMATS)[number]
@@ -93,6 +98,7 @@ export async function exportDatasetOf(
     const folder = to === 'nnunet' ? `Dataset${String(number).padStart(3, '0')}_${name}` : name
     const out = join(resolve(cwd, options.out), folder)
     const cases = named(labelled)
+    await refuseUnusable(out)
     await writeWholeFolder(out, (aside) => writeDataset(aside, { to, name, cases, scheme, folds, options }))
     const training = cases.filter(({ item }) => item.split !== 'test')
     return {

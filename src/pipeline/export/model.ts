@@ -3,12 +3,13 @@ import { join, resolve } from 'node:path'
 import { publishedPreparation } from '../../config/preparation.js'
 import { asRecord } from '../../foreign-text.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { writeWholeFolder } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { licencesOf, recordCommand } from '../checkpoint/licence.js'
 import type { StageContext } from '../context.js'
 import type { MergingOrder, WeightsLicence } from '../ports/checkpoint.js'
 import type { ExportedFiles, ExportPreparation, ModelFormat } from '../ports/export.js'
-import { refuseUnusable, writeWholeFolder } from './folder.js'
+import { refuseUnusable } from './folder.js'
 
 export const MODEL_FORMATS: readonly ModelFormat[] = [
   'nnunet',

@@ -73,7 +73,8 @@ class ScriptLaunch implements Launch {
       await this.#open(settings)
       await this.attemptUntilDone(settings)
       return await this.#conclude('completed', 'every rank ended well', EXIT.ok)
-    } catch (error) {
+    } catch (caught) {
+      const error = typedSystemError(caught)
       if (error instanceof StoppedError) return await this.#conclude('stopped', error.message, EXIT.stopped)
       const known = error instanceof FreetumorError ? error : null
       if (this.#log !== null)

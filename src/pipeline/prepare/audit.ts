@@ -17,6 +17,7 @@ import type { Dataset } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
 import { parseForeignJson } from '../../foreign-text.js'
 import { type AuditPagePair, renderAudit } from '../../report/audit-page.js'
+import { typedSystemError } from '../../system-errors.js'
 import { readNifti, voxelMemory } from '../../volume/nifti.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
 
@@ -101,7 +102,7 @@ export async function readSavedAudit(cache: string): Promise<SavedAudit | null> 
   const file = savedAuditFile(cache)
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
-    throw error
+    throw typedSystemError(error)
   })
   if (text === null) return null
   try {

@@ -15,7 +15,7 @@ import { cannotBeRead } from '../../system-errors.js'
 import { IGNORED_LABEL } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
-import { makeFolder } from '../../whole-file.js'
+import { makingParents } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import {
   openReviews,
@@ -207,8 +207,8 @@ async function withIgnoredTumors(
       )
     const data = Uint8Array.from(volume.data)
     for (let at = 0; at < data.length; at++) if (sorted.includes(tumors.data[at]! - 1)) data[at] = ignored
-    await makeFolder(folder)
-    await writeNifti(file, { shape: volume.shape, affine: volume.affine, data })
+    const reviewed = { shape: volume.shape, affine: volume.affine, data }
+    await makingParents(file, () => writeNifti(file, reviewed))
   }
   return { ...item, label: file, labelMap: map, cacheId: `${item.id}~reviewed-${hash}` }
 }

@@ -18,10 +18,9 @@ import {
 } from '../../readers/study.js'
 import { openStream } from '../../simulation/random.js'
 import { suggestion } from '../../suggestion.js'
-import { typedSystemError } from '../../system-errors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
-import { makeFolder, refuseUnwritableFolder, temporaryName } from '../../whole-file.js'
+import { refuseUnwritableFolder, writeWholeFolder } from '../../whole-file.js'
 import { casesAt, noteNotTaken } from '../data/collect.js'
 import { refuseStopped, type StudyTumor, tumorsOf } from './candidates.js'
 import { type CroppedTumor, cropTumor, gridOf } from './crop-tumor.js'
@@ -61,12 +60,9 @@ export async function createReaderStudy(settings: ReaderStudySettings): Promise<
   await refuseUnwritableFolder(dirname(out), out)
   const { tumors, organs, notes } = await candidatesOf(settings, cwd)
   const grid = gridOf(tumors, settings)
-  const aside = temporaryName(out)
-  try {
-    await makeFolder(dirname(out))
-    await mkdir(aside, 0o700)
-    await mkdir(join(aside, STUDY_FILES.volumes), 0o700)
+  const created = await writeWholeFolder(out, async (aside) => {
     await chmod(aside, 0o700)
+    await mkdir(join(aside, STUDY_FILES.volumes), 0o700)
     const cropped = new Map<StudyTumor, CroppedTumor>()
     const reasons = new Map<string, number>()
     const isUsable = async (one: StudyTumor): Promise<boolean> => {
@@ -129,8 +125,6 @@ export async function createReaderStudy(settings: ReaderStudySettings): Promise<
     const truth: Truth = { version: 1, study: id, cases: truths, examples: examples.truths }
     await writePrivate(join(aside, STUDY_FILES.truth), truth)
     await writePrivate(join(aside, STUDY_FILES.study), study)
-    await rename(aside, out)
-    for (const note of notes) onNote?.(note, 'warning')
     return {
       out,
       id,
@@ -143,10 +137,9 @@ export async function createReaderStudy(settings: ReaderStudySettings): Promise<
       robot: finding,
       notes,
     }
-  } catch (error) {
-    await rm(aside, { recursive: true, force: true }).catch(() => {})
-    throw typedSystemError(error, out)
-  }
+  })
+  for (const note of created.notes) onNote?.(note, 'warning')
+  return created
 }
 
 interface Wanted {

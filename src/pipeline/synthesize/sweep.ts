@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { loadConfig, withOverrides } from '../../config/load.js'
 import { resolveSections } from '../../config/resolve-sections.js'
@@ -44,15 +44,13 @@ export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
   const ledger = resolve(
     options.ledger.endsWith('.jsonl') ? options.ledger : join(options.ledger, 'ledger.jsonl'),
   )
+  await access(ledger).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(cannotBeRead(ledger, error.code, 'ledger'), {
+      hint: 'name a ledger, or the folder that holds one',
+    })
+  })
   const { policy } = await policyOf(dirname(ledger), options)
-  const swept = await readSweptLedger(readJsonLog<LedgerLine | SynthesisLine>(ledger)).catch(
-    (error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      throw new UsageError(cannotBeRead(ledger, 'ENOENT', 'ledger'), {
-        hint: 'name a ledger, or the folder that holds one',
-      })
-    },
-  )
+  const swept = await readSweptLedger(readJsonLog<LedgerLine | SynthesisLine>(ledger))
   return {
     ledger,
     policy,

@@ -3,6 +3,7 @@ import { onAbort } from '../../abort.js'
 import type { RunConfig } from '../../config/schema.js'
 import { EXIT, FreetumorError, StoppedError, SupersededError, UsageError } from '../../errors.js'
 import { abortReason, forwardStops } from '../../stop-signals.js'
+import { typedSystemError } from '../../system-errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
 import type { Outcome, RunEvent } from '../../training/events.js'
 import { RunJournal } from '../../training/journal.js'
@@ -144,7 +145,7 @@ class TrainingRun implements Run {
       if (outcome === 'stopped') refuseUnsaved(directory, this.#progress.reached, reason)
       return await this.#conclude(outcome, reason, outcome === 'completed' ? 0 : EXIT.stopped)
     } catch (caught) {
-      const cause = causeOf(this.#owner, caught)
+      const cause = typedSystemError(causeOf(this.#owner, caught))
       const error = stopOrFailure(directory, this.#progress.reached, cause, this.#stopRequested.signal)
       if (error instanceof SupersededError) {
         await this.#tracking?.abandon()

@@ -2,12 +2,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { commandsFor } from '../../../src/cli/commands/all.js'
+import { runProgram } from '../../../src/cli/program.js'
 import { TRAINING } from '../../../src/pipeline/locks.js'
 import { startTraining } from '../../../src/pipeline/train/run.js'
 import { lockDirectory } from '../../../src/runtime/directory-lock.js'
 import { shareRun } from '../../../src/runtime/run-service.js'
 import type { Run } from '../../../src/training/run.js'
-import { runCli, startCli } from '../../helpers/cli.js'
+import { memoryIo, runCli, startCli } from '../../helpers/cli.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 import { until } from '../../helpers/until.js'
 import { memoryConfig, memoryRuntime } from '../../pipeline/train/memory-run.js'
@@ -101,6 +103,16 @@ describe('freetumor runs', () => {
     const wrong = await runCli(['runs', 'set', 'first', 'momentum=1'], { cwd })
     expect(wrong).toMatchObject({ code: 2 })
     expect(wrong.stderr).toContain('expected learningRate=NUMBER, found momentum=1')
+  })
+
+  it.each([
+    ['train --resume', 'none: holds no run to resume'],
+    ['doctor --run', 'none: run directory not found'],
+  ])('%s names a missing run directory before any work', async (command, message) => {
+    const argv = [...command.split(' '), join(temporaryFolder(), 'none')]
+    const io = memoryIo()
+    expect(await runProgram(await commandsFor(argv), argv, io)).toBe(2)
+    expect(io.stderr.join('\n')).toContain(message)
   })
 
   it('lists a broken run with the reason next to the other runs', async () => {

@@ -117,3 +117,9 @@ test('another key gives other ids', async () => {
   )
   expect(new Set(ids).size).toBe(2)
 })
+
+test('a folder without DICOM files leaves no output folder', async () => {
+  const { cwd, call } = place()
+  await expect(call(reader([]).made)).rejects.toThrow('no DICOM file found')
+  expect(existsSync(join(cwd, 'out'))).toBe(false)
+})

@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import { DataError, UsageError } from '../../../src/errors.js'
 import type { CaseMeasures } from '../../../src/evaluation/measures.js'
@@ -57,7 +57,7 @@ it('writes the detected fraction of each real tumor, and the checkpoint of the m
   const { folder, fill, context } = world(() => sick)
   const predictions = fill('masks', 'a')
   writeFileSync(join(predictions, 'prediction.json'), JSON.stringify({ checkpoints: [{ sha256: SHA }] }))
-  const out = join(folder, 'calibration.json')
+  const out = join(folder, 'new/calibration.json')
   const written = await calibrateMasks({ predictions, labels: fill('labels', 'a'), out }, context)
   expect(written).toMatchObject({
     file: out,
@@ -116,7 +116,7 @@ it('compares masks of healthy scans with themselves without tumors', async () =>
 it('refuses held-out cases without a tumor, and a case that cannot be measured, without writing', async () => {
   const healthy = world(() => ({ lesions: [] }))
   const options = { predictions: healthy.fill('masks', 'a'), labels: healthy.fill('labels', 'a') }
-  const out = join(healthy.folder, 'c.json')
+  const out = join(healthy.folder, 'new/c.json')
   await expect(calibrateMasks({ ...options, out }, healthy.context)).rejects.toThrow(UsageError)
   const broken = world(() => 'its grid differs')
   await expect(
@@ -125,7 +125,7 @@ it('refuses held-out cases without a tumor, and a case that cannot be measured, 
       broken.context,
     ),
   ).rejects.toThrow('case a: not measured (its grid differs)')
-  await expect(readCalibration(out)).rejects.toThrow('not found')
+  expect(existsSync(dirname(out))).toBe(false)
 })
 
 it('names the wrong part of a file that is no calibration', async () => {

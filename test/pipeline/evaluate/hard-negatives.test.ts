@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readHardNegatives } from '../../../src/config/lists.js'
 import type { CaseMeasures } from '../../../src/evaluation/measures.js'
@@ -30,7 +30,7 @@ function world(lesions: Readonly<Record<string, CaseMeasures['lesions']>>, withS
     },
   })
   const context = { runtime, signal: undefined, logDirectory: folder, note: () => {} }
-  return { specs, context, options: { predictions, dataset: 'hosts', out: join(folder, 'list.jsonl') } }
+  return { specs, context, options: { predictions, dataset: 'hosts', out: join(folder, 'new/list.jsonl') } }
 }
 
 test('hard-negatives lists false positives of healthy scans with case, place and score, the highest first', async () => {
@@ -81,5 +81,5 @@ test('no name of a data set, a wrong folder and a wrong output are refused befor
 test('masks without a false positive are refused, and no list is written', async () => {
   const { context, options } = world({ a: [] })
   await expect(hardNegativesOfMasks(options, context)).rejects.toThrow(/masks: no false positive/)
-  expect(existsSync(options.out)).toBe(false)
+  expect(existsSync(dirname(options.out))).toBe(false)
 })

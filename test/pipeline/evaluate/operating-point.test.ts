@@ -55,7 +55,7 @@ function world(scores: Readonly<Record<string, readonly number[]>>, settings: ob
     predictions: fill('masks', sick),
     labels: fill('labels', sick),
     healthy: fill('healthy', (id) => !sick(id)),
-    out: join(folder, 'point.json'),
+    out: join(folder, 'new/point.json'),
   }
   const context = {
     runtime,
