@@ -3,6 +3,7 @@
 What the work imports is imported once, in the process that the workers are forked from; the job itself does without.
 """
 
+import errno
 import os
 import sys
 import threading
@@ -23,6 +24,13 @@ class Case(Protocol):
     @property
     def id(self) -> str: ...
 
+
+# hints for limits of the system
+_LIMITS = {
+    errno.EMFILE: "raise the limit: `ulimit -n 4096`",
+    errno.EAGAIN: "raise the limit: `ulimit -u`",
+    errno.ENOMEM: "close other programs",
+}
 
 # Must be picklable: a function of a module, or functools.partial of one.
 Work = Callable[[Any], dict[str, Any]]
@@ -78,9 +86,8 @@ def _run_pool(
             lost |= {case.id for case in cases if case.id not in handed}
         except OSError as error:
             # the pool's socket lies there
-            raise EnvironmentError(
-                f"temporary folder: worker processes cannot start ({error.strerror or error})",
-                "set TMPDIR to a writable folder with a short path",
+            raise _not_started(
+                error, "temporary folder", "set TMPDIR to a writable folder with a short path"
             ) from error
         try:
             for future in as_completed(futures):
@@ -96,15 +103,21 @@ def _run_pool(
 
 
 def _open_pool(workers: int, context: ForkServerContext) -> ProcessPoolExecutor:
-    _start_tracker()
     try:
+        _start_tracker()
         return ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_start_worker)
     except OSError as error:
         # the pool's semaphores lie there
-        raise EnvironmentError(
-            f"/dev/shm: worker processes cannot start ({error.strerror})",
-            "mount /dev/shm writable with at least 64 MB (docker run --shm-size=1g)",
-        ) from error
+        hint = "mount /dev/shm writable with at least 64 MB (docker run --shm-size=1g)"
+        raise _not_started(error, "/dev/shm", hint) from error
+
+
+def _not_started(error: OSError, place: str, hint: str) -> EnvironmentError:
+    """Return the fault of a pool that cannot start: a limit of the system, or else that of the place of its files."""
+    reason = f"worker processes cannot start ({error.strerror or error})"
+    if error.errno in _LIMITS:
+        return EnvironmentError(reason, _LIMITS[error.errno])
+    return EnvironmentError(f"{place}: {reason}", hint)
 
 
 def _start_tracker() -> None:

@@ -1,5 +1,6 @@
 """Faults of the machine that stop a pool of processes before its first case."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -35,6 +36,16 @@ def test_a_temporary_folder_without_a_socket_is_a_fault_of_the_machine(monkeypat
     with pytest.raises(EnvironmentError, match="temporary folder: .*AF_UNIX path too long") as raised:
         list(case_pool.run_cases([Case("a")], print, 1, "fewer"))
     assert "TMPDIR" in raised.value.hint
+
+
+def test_a_limit_of_the_system_is_named_instead_of_a_folder(monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(case_pool.ProcessPoolExecutor, "submit", refused)
+    with pytest.raises(EnvironmentError, match=r"^worker processes .*Too many open files") as raised:
+        list(case_pool.run_cases([Case("a")], print, 1, "fewer"))
+    assert "ulimit -n" in raised.value.hint
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { FreetumorError } from '../errors.js'
@@ -12,7 +11,11 @@ import type { SynthesizeSpec } from '../pipeline/ports/synthesis.js'
 import type { TrainingSpec } from '../pipeline/ports/training.js'
 import type { ControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
-import { newSocketDirectory, temporaryFolderOf } from '../transport/socket-path.js'
+import {
+  makePythonTemporaryFolder,
+  newSocketDirectory,
+  removeSocketDirectory,
+} from '../transport/socket-path.js'
 import type { TensorServer } from '../transport/tensor-server.js'
 import { writeWhole } from '../whole-file.js'
 import { strayText } from './events.js'
@@ -84,7 +87,7 @@ export async function startJob(
   const runId = 'runId' in spec ? spec.runId : randomBytes(8).toString('hex')
   const token = randomBytes(16).toString('hex')
   const directory = await newSocketDirectory('')
-  const opened: (() => Promise<void>)[] = [() => rm(directory, { recursive: true, force: true })]
+  const opened: (() => Promise<void>)[] = [() => removeSocketDirectory(directory)]
   const close = async (): Promise<void> => {
     for (const closeOne of opened.splice(0).reverse()) await closeOne()
   }
@@ -113,7 +116,7 @@ export async function startJob(
         // NCCL's own watchdog would abort a job that was suspended for minutes; ours counts only running time
         TORCH_NCCL_ENABLE_MONITORING: '0',
         ...environment,
-        ...temporaryFolderOf(directory),
+        ...(await makePythonTemporaryFolder(directory)),
         TORCHINDUCTOR_CACHE_DIR: await compilerCache(join(directory, 'torchinductor')),
         FREETUMOR_CONTROL: control.address,
         FREETUMOR_TOKEN: token,

@@ -1,4 +1,4 @@
-import { chmod, readdir, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,9 +33,24 @@ async function removeDeadDirectories(root: string): Promise<void> {
     ours.map(async (name) => {
       const directory = join(root, name)
       // another user's directory cannot be read, and the directory of an ending process may be gone
-      if (await isDead(directory).catch(() => false)) await rm(directory, { recursive: true, force: true })
+      if (await isDead(directory).catch(() => false)) await removeSocketDirectory(directory)
     }),
   )
+}
+
+/** Remove a directory of `newSocketDirectory`. What other programs left there and cannot be removed stays. */
+export async function removeSocketDirectory(directory: string): Promise<void> {
+  const remove = (): Promise<void> => rm(directory, { recursive: true, force: true })
+  const makeWritable = async (): Promise<void> => {
+    for (const entry of await readdir(directory, { recursive: true, withFileTypes: true }))
+      if (entry.isDirectory()) await chmod(join(entry.parentPath, entry.name), 0o700)
+  }
+  await remove()
+    .catch(async () => {
+      await makeWritable()
+      await remove()
+    })
+    .catch(() => {})
 }
 
 async function isDead(directory: string): Promise<boolean> {
@@ -60,12 +75,14 @@ function somebodyListens(path: string): Promise<boolean> {
 const PYTHON_SOCKET_BYTES = 33
 
 /**
- * Return the variable by which the Python processes of a job keep temporary files in its directory, because a killed
- * process leaves them; nothing if their sockets would have too long paths there.
+ * Create a folder in the directory of a job for temporary files of its Python processes, because a killed process leaves
+ * them. Return the variable that names it; nothing if sockets would have too long paths there.
  */
-export function temporaryFolderOf(directory: string): Record<string, string> {
-  const isShort = Buffer.byteLength(directory) + PYTHON_SOCKET_BYTES <= MAX_PATH_BYTES
-  return isShort ? { TMPDIR: directory } : {}
+export async function makePythonTemporaryFolder(directory: string): Promise<Record<string, string>> {
+  const folder = join(directory, 'tmp')
+  if (Buffer.byteLength(folder) + PYTHON_SOCKET_BYTES > MAX_PATH_BYTES) return {}
+  await mkdir(folder, { mode: 0o700 })
+  return { TMPDIR: folder }
 }
 
 /**

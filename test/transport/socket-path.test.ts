@@ -1,8 +1,12 @@
-import { mkdirSync, readdirSync, renameSync, utimesSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, utimesSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished, vi } from 'vitest'
-import { newSocketDirectory, temporaryFolderOf } from '../../src/transport/socket-path.js'
+import {
+  makePythonTemporaryFolder,
+  newSocketDirectory,
+  removeSocketDirectory,
+} from '../../src/transport/socket-path.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const AN_HOUR_AGO = new Date(Date.now() - 3_600_000)
@@ -40,9 +44,20 @@ it('a new directory of sockets is private, and replaces only the directories of 
   )
 })
 
-it('the temporary folder of a job is its directory, if sockets of Python have short enough paths there', () => {
-  const [shortest, longest] = ['/tmp/ft-123456', `/${'x'.repeat(73)}`]
-  expect(temporaryFolderOf(shortest)).toEqual({ TMPDIR: shortest })
-  expect(temporaryFolderOf(longest)).toEqual({ TMPDIR: longest })
-  expect(temporaryFolderOf(`${longest}x`)).toEqual({})
+it('the temporary folder of a job lies in its directory, if sockets of Python have short enough paths there', async () => {
+  const root = temporaryFolder()
+  const longest = join(root, 'x'.repeat(70 - root.length - 1))
+  for (const directory of [root, longest, `${longest}x`]) mkdirSync(directory, { recursive: true })
+  expect(await makePythonTemporaryFolder(root)).toEqual({ TMPDIR: join(root, 'tmp') })
+  expect(await makePythonTemporaryFolder(longest)).toEqual({ TMPDIR: join(longest, 'tmp') })
+  expect(readdirSync(longest)).toEqual(['tmp'])
+  expect(await makePythonTemporaryFolder(`${longest}x`)).toEqual({})
+})
+
+it('a folder without write permission is removed with its directory', async () => {
+  const directory = join(temporaryFolder(), 'ft-123456')
+  mkdirSync(join(directory, 'tmp', 'kept', 'deep'), { recursive: true })
+  chmodSync(join(directory, 'tmp', 'kept'), 0o555)
+  await removeSocketDirectory(directory)
+  expect(existsSync(directory)).toBe(false)
 })

@@ -65,9 +65,9 @@ def conv_transpose3d(
 
 
 def upsample(features_BCXYZ: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Compute functional.conv_transpose3d(features, weight [in, out, 2, 2, 2], bias, stride=2), not in channels-last.
+    """Return functional.conv_transpose3d(features, weight [in, out, 2, 2, 2], bias, stride=2), which has no gradients.
 
-    Without gradients, plane by plane; equal up to rounding.
+    Plane by plane, in PyTorch's default layout; equal up to rounding.
     """
     batch, inputs, *sides = features_BCXYZ.shape
     outputs = weight.shape[1]

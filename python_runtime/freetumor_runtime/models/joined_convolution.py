@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from freetumor_runtime.models.convolution import add_conv3d, conv_transpose3d
+from freetumor_runtime.models.convolution import add_conv3d, conv_transpose3d, without_gradients
 
 # multiplications to join the weights (8 * 27), and those saved for each fine voxel (27 - 8), for each weight
 _JOINING, _SPARED = 216, 19
@@ -58,7 +58,8 @@ def upsample_and_convolve(
     def joined_bias() -> Tensor:
         added = _of_bias(up_bias, of_up, shape)[None]
         # a sum of two layouts takes ten times as long
-        return added if torch.is_grad_enabled() else added.contiguous(memory_format=torch.channels_last_3d)
+        quick = without_gradients(coarse_BCXYZ)
+        return added.contiguous(memory_format=torch.channels_last_3d) if quick else added
 
     added = _kept(weight, "bias", up_bias, tuple(shape), joined_bias)
     return features.add_(added)

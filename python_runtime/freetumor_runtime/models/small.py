@@ -56,8 +56,12 @@ class SmallSegmentor(nn.Module):
 
     def encode(self, image_B1XYZ: Tensor) -> list[Tensor]:
         """Return the features of each level, the finest first."""
-        features = self.stem(in_channels_last(image_B1XYZ) if without_gradients(image_B1XYZ) else image_B1XYZ)
-        if is_quick(features):
+        # an export replaces these layers by PyTorch's, and keeps their layout
+        is_ours = isinstance(self.stem, Conv3d)
+        features = self.stem(
+            in_channels_last(image_B1XYZ) if is_ours and without_gradients(image_B1XYZ) else image_B1XYZ
+        )
+        if is_ours and is_quick(features):
             features = features.contiguous(memory_format=torch.channels_last_3d)
         skips = []
         for level, convolutions in enumerate(self.down):
@@ -77,7 +81,7 @@ class SmallSegmentor(nn.Module):
         if isinstance(self.head, Upsampling3d) and without_gradients(features):
             assert self.head.bias is not None
             return upsample(features, self.head.weight, self.head.bias)
-        # a transposed convolution in channels-last and a copy of its logits would take as long
+        # with gradients a transposed convolution in channels-last and a copy of its logits would take as long
         return self.head(features.contiguous() if is_quick(features) else features)
 
     def _level(self, convolutions: Callable[..., Tensor], *features_BCXYZ: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ def main(socket: str, command: list[str]) -> int:
         )
     except OSError as error:
         print(f"{command[0]}: cannot be started ({error.strerror})", file=sys.stderr)
+        _remove(socket)
         return NOT_STARTED
     threading.Thread(target=_end_with_input, args=[socket, child.pid], daemon=True).start()
     code = child.wait()
@@ -56,6 +57,7 @@ def _remove(socket: str) -> None:
     """Remove the socket and its folder: a killed rank cannot."""
     with suppress(OSError):
         os.remove(socket)
+    with suppress(OSError):
         os.rmdir(os.path.dirname(socket))
 
 

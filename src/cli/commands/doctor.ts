@@ -52,9 +52,12 @@ export function addDoctorCommand(program: Command, io: CliIo): void {
 
 /** @throws UsageError if the folder is missing */
 async function runFolder(directory: string): Promise<string> {
-  const found = await stat(directory).catch(() => null)
-  if (found?.isDirectory()) return directory
-  throw new UsageError(cannotBeRead(directory, 'ENOENT', 'run directory'), {
+  const code = await stat(directory).then(
+    (found) => (found.isDirectory() ? null : 'ENOTDIR'),
+    (error: NodeJS.ErrnoException) => error.code,
+  )
+  if (code === null) return directory
+  throw new UsageError(cannotBeRead(directory, code, 'run directory'), {
     hint: 'name the --out of `freetumor train` or `freetumor submit`',
   })
 }
