@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { access, readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { loadConfig, withOverrides } from '../../config/load.js'
@@ -44,10 +45,14 @@ export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
   const ledger = resolve(
     options.ledger.endsWith('.jsonl') ? options.ledger : join(options.ledger, 'ledger.jsonl'),
   )
-  await access(ledger).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(cannotBeRead(ledger, error.code, 'ledger'), {
-      hint: 'name a ledger, or the folder that holds one',
-    })
+  await access(ledger).catch(({ code }: NodeJS.ErrnoException) => {
+    const isMissing = code === 'ENOENT' || code === 'ENOTDIR'
+    throw new UsageError(
+      isMissing && existsSync(options.ledger)
+        ? `${options.ledger}: holds no ledger.jsonl`
+        : cannotBeRead(ledger, code, 'ledger'),
+      { hint: 'name a ledger, or the folder that holds one' },
+    )
   })
   const { policy } = await policyOf(dirname(ledger), options)
   const swept = await readSweptLedger(readJsonLog<LedgerLine | SynthesisLine>(ledger))

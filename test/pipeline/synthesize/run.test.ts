@@ -171,7 +171,7 @@ describe('an offline synthesis', () => {
     const sweep = await sweepLedger({ ledger: out, thresholds: [0.5] })
     expect(sweep.asItStands.tries).toEqual({ kept: ledger.length, of: ledger.length })
     expect(sweep.asItStands.reasons).toEqual({ notJudged: ledger.length })
-    await expect(sweepLedger({ ledger: folder })).rejects.toThrow('ledger.jsonl: ledger not found')
+    await expect(sweepLedger({ ledger: folder })).rejects.toThrow(`${folder}: holds no ledger.jsonl`)
     await writeFile(join(folder, 'ledger.jsonl'), '')
     await expect(sweepLedger({ ledger: folder })).rejects.toThrow('does not state the policy of its ledger')
     await expect(sweepLedger({ ledger: out, set: ['seed=3'] })).rejects.toThrow(
