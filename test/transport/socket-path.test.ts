@@ -1,6 +1,6 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, utimesSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, utimesSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import {
   makePythonTemporaryFolder,
@@ -9,6 +9,8 @@ import {
 } from '../../src/transport/socket-path.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
+/** A user without rights. */
+const NOBODY = 65534
 const AN_HOUR_AGO = new Date(Date.now() - 3_600_000)
 
 /** A directory of sockets; `close` takes the listener away, as a kill does, and leaves the file. */
@@ -54,10 +56,25 @@ it('the temporary folder of a job lies in its directory, if sockets of Python ha
   expect(await makePythonTemporaryFolder(`${longest}x`)).toEqual({})
 })
 
-it('a folder without write permission is removed with its directory', async () => {
-  const directory = join(temporaryFolder(), 'ft-123456')
-  mkdirSync(join(directory, 'tmp', 'kept', 'deep'), { recursive: true })
-  chmodSync(join(directory, 'tmp', 'kept'), 0o555)
-  await removeSocketDirectory(directory)
+it('a folder without write permission is removed with its directory, and a folder of another user fails nothing', async () => {
+  const root = temporaryFolder()
+  const [directory, kept] = [join(root, 'ft-123456'), join(root, 'ft-123456/tmp/kept')]
+  mkdirSync(join(kept, 'deep'), { recursive: true })
+  chmodSync(kept, 0o555)
+  // root may remove anything
+  const isRoot = process.getuid?.() === 0
+  if (isRoot)
+    for (const path of [root, directory, dirname(kept), kept, join(kept, 'deep')])
+      chownSync(path, NOBODY, NOBODY)
+  const remove = async (): Promise<void> => {
+    if (isRoot) process.seteuid!(NOBODY)
+    await removeSocketDirectory(directory).finally(() => isRoot && process.seteuid!(0))
+  }
+  await remove()
   expect(existsSync(directory)).toBe(false)
+  if (!isRoot) return
+  mkdirSync(join(directory, 'foreign/file'), { recursive: true })
+  chownSync(directory, NOBODY, NOBODY)
+  await remove()
+  expect(readdirSync(directory)).toEqual(['foreign'])
 })

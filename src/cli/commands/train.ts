@@ -65,9 +65,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
           hint: '`freetumor init` writes a configuration',
         })
       const resume = options.resume === undefined ? undefined : resolve(io.cwd, options.resume)
-      // with a configuration, a node that lacks the run gets it from node 0
-      if (resume !== undefined && (options.config === undefined || !options.nodeRank))
-        await refuseNothingToResume(resume)
+      if (options.config === undefined) await refuseNothingToResume(resume!)
       const file = options.config ?? join(options.resume!, 'config.resolved.yaml')
       const nodes = options.nodes === undefined ? [] : [`runtime.nodes=${options.nodes}`]
       const config = await readConfig(io, file, [...(options.set ?? []), ...nodes])
